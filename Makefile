@@ -1,0 +1,29 @@
+# `make repro` and `make test` do everything on a fresh clone.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: venv repro test test-long lint
+
+venv: $(INSTALLED)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
+	touch $@
+
+repro: venv
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+
+test: venv
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: venv
+	$(BIN)/python -m pytest -m long
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

@@ -1,0 +1,1 @@
+"""Benchmarks, one file each: tasks, classes, splits, and raw files -> samples."""

@@ -1,0 +1,339 @@
+"""params.yaml and grid.yaml as frozen, validated objects.
+
+No value has a default here: what a run uses stands in the two files, where DVC tracks it. Each stage of the pipeline has one
+loader (`for_download`, `for_shards`, ...), which reads only the blocks that dvc.yaml declares for that stage; a test holds the
+two together.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dmtl.errors import UserError, nearest
+from dmtl.tasks import TASKS
+
+Setting = Literal["onelabel", "randomlabels", "full"]
+SETTINGS: tuple[str, ...] = get_args(Setting)
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[int, Field(ge=0)]
+Size = Annotated[tuple[Positive, Positive], Field(strict=False)]  # (height, width)
+
+
+class Block(BaseModel):
+    """A frozen piece of configuration that knows its keys, types and ranges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _known_tasks(weights: dict[str, float]) -> dict[str, float]:
+    for task in weights if isinstance(weights, dict) else ():
+        if task not in TASKS:
+            raise ValueError(f"'{task}' is not a task; {nearest(str(task), TASKS)}")
+    return weights
+
+
+class Data(Block):
+    """`scales.<scale>.data.<benchmark>`: where raw files come from and what the shards hold."""
+
+    source: Literal["synthetic", "local"]
+    size: Size  # of the images in the shards, pixels
+    train: Positive | None  # synthetic: how many scenes; local: how many of the images at most (null: all)
+    val: Positive | None
+
+    @model_validator(mode="after")
+    def _counts(self) -> "Data":
+        if self.source == "synthetic" and (self.train is None or self.val is None):
+            raise ValueError("source synthetic needs the number of scenes: train and val")
+        return self
+
+
+class Train(Block):
+    """`scales.<scale>.train.<benchmark>`: network size and recipe of every method on one benchmark (the paper's A.2)."""
+
+    width: Positive  # channels after the fusion and in every decoder and denoiser
+    pretrained: bool  # ImageNet weights for the backbone
+    epochs: Positive
+    batch: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip: Annotated[float, Field(gt=0)]  # largest norm of the gradient
+    poly_power: Annotated[float, Field(ge=0)]  # learning rate times (1 - epoch / epochs) ** poly_power
+    precision: Literal["32-true", "bf16-mixed"]
+    zooms: Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(strict=False, min_length=1)]  # of the random scale crop
+    flip: bool  # random horizontal flips
+    workers: NonNegative  # loading processes
+    task_weights: Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_known_tasks)]
+
+
+class Plain(Block):
+    """`plain`: the multi-task and single-task baselines (models.md 2)."""
+
+    decoder_blocks: Positive
+
+
+class Condition(Block):
+    """What the denoiser is conditioned on, and whether gradients pass through it."""
+
+    source: Literal["predictions", "per_task_predictions", "features"]
+    detach: bool
+
+
+class DiffusionNetwork(Block):
+    """`diffusion.network`: everything of the denoiser but the number of steps."""
+
+    decoder_blocks: Positive
+    blocks: Positive  # cross-attention blocks
+    heads: Positive
+    token_stride: Positive  # side of the square of 1/8-scale positions that one token stands for
+    schedule: Literal["sqrt_linear", "linear"]
+    beta_start: Annotated[float, Field(gt=0, lt=1)]
+    beta_end: Annotated[float, Field(gt=0, lt=1)]
+    sampler: Literal["posterior", "direct"]
+    initial_weight: Annotated[float, Field(ge=0)]  # of the initial predictions' loss
+    prediction: Condition
+    feature: Condition
+
+
+class Diffusion(Block):
+    """`diffusion`: DiffusionMTL's denoising network (the paper's Section 3.2)."""
+
+    steps: Positive
+    network: DiffusionNetwork
+
+
+FAMILIES: dict[str, type[Block]] = {"plain": Plain, "diffusion": Diffusion}
+
+
+class Cell(Block):
+    """One training of the grid: what it is made of."""
+
+    benchmark: str
+    setting: Setting
+    method: str
+    family: Literal["plain", "diffusion"]
+    tracks: Literal["plain", "diffusion", "diffusion.network"]
+    backbone: Literal["resnet18", "resnet50"]
+    steps: Positive | None = None  # pinned; then `tracks` leaves diffusion.steps out
+    seed: NonNegative = 0  # added to the seed of params.yaml; a further seed is a further cell
+
+    def name(self) -> str:
+        """The cell's key in grid.yaml, where only what differs from the default is spelled out."""
+        parts = [self.benchmark, self.setting, self.method]
+        parts += [self.backbone] if self.backbone != "resnet18" else []
+        parts += [f"steps{self.steps}"] if self.steps is not None else []
+        parts += [f"seed{self.seed}"] if self.seed else []
+        return "-".join(parts)
+
+
+class Network(Block):
+    """All that is needed to rebuild a network; written into model.json."""
+
+    method: str
+    family: Literal["plain", "diffusion"]
+    backbone: str
+    width: Positive
+    outputs: dict[str, Positive]  # task -> channels, in the benchmark's order
+    options: Plain | Diffusion
+
+
+class Training(Block):
+    """One training, resolved: the cell, its recipe and its method's own block."""
+
+    cell: Cell
+    recipe: Train
+    options: Plain | Diffusion
+    seed: int
+
+    def network(self, outputs: Mapping[str, int]) -> Network:
+        """The network of this training for a benchmark's `outputs` (task -> channels)."""
+        cell = self.cell
+        return Network(
+            method=cell.method,
+            family=cell.family,
+            backbone=cell.backbone,
+            width=self.recipe.width,
+            outputs=dict(outputs),
+            options=self.options,
+        )
+
+
+class Paths(Block):
+    """Where a scale's files lie, below the project's root."""
+
+    root: Path
+    scale: str
+
+    def manifest(self, benchmark: str) -> Path:
+        return self.root / "data" / "raw" / self.scale / f"{benchmark}.json"
+
+    def raw(self, benchmark: str) -> Path:
+        return self.root / "data" / "raw" / self.scale / benchmark
+
+    def shard(self, benchmark: str, split: str) -> Path:
+        return self.root / "data" / "shards" / self.scale / benchmark / f"{split}.h5"
+
+    def model(self, cell: str) -> Path:
+        return self.root / "models" / self.scale / cell
+
+    def result(self, cell: str) -> Path:
+        return self.root / "results" / self.scale / f"{cell}.json"
+
+    def reports(self) -> Path:
+        return self.root / "reports" / self.scale
+
+
+class Grid(Block):
+    """grid.yaml: every training, and why those that fill no table are there."""
+
+    benchmarks: Annotated[tuple[str, ...], Field(strict=False)]
+    cells: dict[str, Cell]
+    extra: dict[str, str]  # cell in no table -> the reason for it
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Grid":
+        for key, cell in self.cells.items():
+            if cell.name() != key:
+                raise ValueError(f"cells.{key} describes the cell '{cell.name()}': mend the name or the fields")
+            if cell.benchmark not in self.benchmarks:
+                raise ValueError(f"cells.{key}: benchmark '{cell.benchmark}' is not in benchmarks")
+            if cell.tracks != _tracks(cell):
+                raise ValueError(f"cells.{key}: tracks must be '{_tracks(cell)}', or its training goes stale unseen")
+        for key in self.extra:
+            if key not in self.cells:
+                raise ValueError(f"extra: '{key}' is not a cell; {nearest(key, self.cells)}")
+        return self
+
+
+def _tracks(cell: Cell) -> str:
+    return "diffusion.network" if cell.steps is not None else cell.family
+
+
+class Project:
+    """The two files of a pipeline: params.yaml and grid.yaml in the repository's root or, for the study, in `study/`.
+
+    Args:
+        root: the repository's root, below which data, models, results and reports lie.
+        folder: where the two files are, relative to `root`.
+
+    Raises:
+        UserError: a file is missing or is no YAML mapping.
+    """
+
+    def __init__(self, root: Path, folder: str = ".") -> None:
+        self.folder = Path(root) / folder
+        self.params = _load_yaml(self.folder / "params.yaml")
+        self.grid = _load_yaml(self.folder / "grid.yaml")
+        self.paths = Paths(root=Path(root), scale=str(self.block("scale")))
+
+    def block(self, key: str) -> Any:
+        """The value at a dotted key of params.yaml."""
+        return _dig(self.params, key, "params.yaml")
+
+    def cell(self, key: str) -> Cell:
+        """One cell of grid.yaml."""
+        return _validated(Cell, _dig(self.grid, f"cells.{key}", "grid.yaml"), f"grid.yaml: cells.{key}")
+
+
+def for_download(project: Project, benchmark: str) -> tuple[Data, int]:
+    """The `data` block of a benchmark and the seed of its synthetic scenes: all that `download` and `shards` may read."""
+    key = f"scales.{project.paths.scale}.data.{benchmark}"
+    return _validated(Data, project.block(key), f"params.yaml: {key}"), _seed(project)
+
+
+for_shards = for_download
+
+
+def for_training(project: Project, key: str) -> Training:
+    """Everything that decides a cell's training."""
+    cell = project.cell(key)
+    where = f"scales.{project.paths.scale}.train.{cell.benchmark}"
+    recipe = _validated(Train, project.block(where), f"params.yaml: {where}")
+    return Training(cell=cell, recipe=recipe, options=_options(project, cell), seed=_seed(project) + cell.seed)
+
+
+def for_evaluation(project: Project, key: str) -> Cell:
+    """What `evaluate` may know beside the model folder and the test shard."""
+    return project.cell(key)
+
+
+def for_report(project: Project) -> Grid:
+    """The whole grid: what the tables must hold."""
+    return _validated(Grid, project.grid, "grid.yaml")
+
+
+def _options(project: Project, cell: Cell) -> Plain | Diffusion:
+    block = project.block(cell.tracks)
+    if cell.tracks == "diffusion.network":
+        block = {"steps": cell.steps, "network": block}
+    options = _validated(FAMILIES[cell.family], block, f"params.yaml: {cell.family}")
+    assert isinstance(options, Plain | Diffusion)
+    return options
+
+
+def _seed(project: Project) -> int:
+    seed = project.block("seed")
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"params.yaml: seed is {seed!r}, but must be a whole number from 0 up")
+    return seed
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 of JSON-serialisable values (pydantic objects included): the identity of a training's inputs."""
+    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _load_yaml(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run from a clone of the project, or name its folder with --project") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path} must hold keys and values, but holds {type(loaded).__name__}")
+    return loaded
+
+
+def _dig(tree: Any, key: str, where: str) -> Any:
+    for depth, part in enumerate(parts := key.split(".")):
+        if not isinstance(tree, dict) or part not in tree:
+            known = tree if isinstance(tree, dict) else {}
+            raise UserError(f"{where}: no key '{'.'.join(parts[: depth + 1])}'; {nearest(part, known)}")
+        tree = tree[part]
+    return tree
+
+
+AnyBlock = TypeVar("AnyBlock", bound=Block)
+
+
+def _validated(kind: type[AnyBlock], value: Any, where: str) -> AnyBlock:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise UserError(f"{where}{_explain(kind, error)}") from None
+
+
+def _explain(kind: type[Block], error: ValidationError) -> str:
+    """The first problem of a ValidationError in one line: the key, what is wrong, the nearest valid key."""
+    problem = error.errors()[0]
+    location = ".".join(str(part) for part in problem["loc"])
+    key = f".{location}" if location else ""
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key; {nearest(str(problem['loc'][-1]), _fields_at(kind, problem['loc'][:-1]))}"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message} (got {problem['input']!r})" if location else f": {message}"
+
+
+def _fields_at(kind: Any, location: tuple[Any, ...]) -> list[str]:
+    for part in location:
+        annotation = kind.model_fields[part].annotation if hasattr(kind, "model_fields") and part in kind.model_fields else None
+        kind = annotation if hasattr(annotation, "model_fields") else kind
+    return list(getattr(kind, "model_fields", {}))

@@ -1,0 +1,49 @@
+"""Small files that are there whole or not at all."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dmtl.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, renamed to it when the block ends well and deleted when it does not.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written ({error.strerror or error}): free the disk or mend the folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file; equal content gives equal bytes."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object that an earlier step wrote.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: an earlier stage writes it; run 'dvc repro'") from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): delete it and run 'dvc repro'") from None

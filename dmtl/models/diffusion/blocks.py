@@ -1,0 +1,89 @@
+"""Layers of the denoiser: step embedding, cross-attention block, task head (the paper's Fig. 4, models.md 1.2)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+STEP_FREQUENCIES = 256  # sinusoids of the step embedding, half cosines, half sines
+
+
+class StepEmbedding(nn.Module):
+    """Step index -> `(width,)`: sinusoids of the raw integer, then a two-layer MLP."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers = nn.Linear(STEP_FREQUENCIES, width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(layers[0], nn.SiLU(), layers[1])
+        half = STEP_FREQUENCIES // 2
+        frequency = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float32) / half)
+        self.register_buffer("frequency", frequency, persistent=False)
+        initialise_linear(self)
+        for layer in layers:
+            nn.init.normal_(layer.weight, std=0.02)
+
+    def forward(self, step: int) -> Tensor:
+        angle = step * self.get_buffer("frequency")
+        return self.mlp(torch.cat([torch.cos(angle), torch.sin(angle)]))
+
+
+class Attention(nn.Module):
+    """Multi-head attention written as two matrix products, so that FLOP counters see them."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, query: Tensor, memory: Tensor) -> Tensor:
+        """`(P, N, width)` queries over `(P, M, width)` -> `(P, N, width)`."""
+        q = self._split(self.query(query))
+        k, v = (self._split(part) for part in self.key_value(memory).chunk(2, dim=-1))
+        weights = torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, dim=-1)
+        return self.out((weights @ v).transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """`(P, N, width)` -> `(P, heads, N, width / heads)`."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def mlp(width: int) -> nn.Sequential:
+    """width -> 4 width -> width with an exact GELU."""
+    return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+
+class CrossBlock(nn.Module):
+    """Condition tokens query task tokens; both streams have a residual MLP and both go on to the next block."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm_task_mlp, self.task_mlp = nn.LayerNorm(width), mlp(width)
+        self.norm_query, self.norm_memory = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.norm_mlp, self.mlp = nn.LayerNorm(width), mlp(width)
+        initialise_linear(self)
+
+    def forward(self, query: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """`(P, N, width)` twice -> the same, updated."""
+        memory = memory + self.task_mlp(self.norm_task_mlp(memory))
+        query = query + self.attention(self.norm_query(query), self.norm_memory(memory))
+        return query + self.mlp(self.norm_mlp(query)), memory
+
+
+def task_head(width: int) -> nn.Sequential:
+    """1x1 convolution, then three 3x3 convolutions with ReLU (the counts rule out the paper's four; models.md 1.6)."""
+    layers: list[nn.Module] = [nn.Conv2d(width, width, 1)]
+    for _ in range(3):
+        layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def initialise_linear(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases in every linear layer of `module`, as released."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

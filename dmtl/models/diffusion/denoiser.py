@@ -1,0 +1,78 @@
+"""The denoiser on packed (image, task) pairs (the paper's Section 3.2.2 and Fig. 4, models.md 1.2 and 1.3).
+
+Pairs come grouped by task: the layers that a task owns run once on its group, the shared blocks once on all pairs together, and
+the condition of each pair is that of its image. Partial labels, full labels and inference are therefore the same code.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmtl.models.diffusion.blocks import CrossBlock, StepEmbedding, task_head
+from dmtl.models.method import Maps
+
+
+class Denoiser(nn.Module):
+    """One call of the denoiser, for every pair at once.
+
+    Args:
+        inputs: task -> channels of its noisy map.
+        outputs: task -> channels of its estimate, through one more 1x1 convolution; None leaves it at `width` channels.
+        width: channels of the embedding and of the tokens.
+        blocks, heads: cross-attention blocks and their heads.
+        token_stride: side of the square of map positions that one token stands for.
+    """
+
+    def __init__(
+        self, inputs: dict[str, int], outputs: dict[str, int] | None, width: int, blocks: int, heads: int, token_stride: int
+    ) -> None:
+        super().__init__()
+        self.token_stride = token_stride
+        self.embed = nn.ModuleDict({task: nn.Conv2d(n, width, 3, padding=1) for task, n in inputs.items()})
+        self.step_embedding = StepEmbedding(width)
+        self.blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(blocks))
+        self.heads = nn.ModuleDict({task: task_head(width) for task in inputs})
+        self.predict = nn.ModuleDict({task: nn.Conv2d(width, n, 1) for task, n in (outputs or {}).items()})
+
+    def condition_tokens(self, condition: Tensor) -> Tensor:
+        """`(B, width, h, w)` -> `(B, N, width)`; the same at every step, so made once."""
+        return self._tokens(condition)
+
+    def forward(self, noisy: Maps, step: int, condition: Tensor, rows: Maps) -> Maps:
+        """Estimate of the clean maps.
+
+        Args:
+            noisy: task -> `(n_t, C_t, h, w)`, x_t of the task's pairs.
+            step: the step's index, S-1 (noisiest) to 0.
+            condition: `(B, N, width)` from `condition_tokens`.
+            rows: task -> `(n_t,)` int64, the image of each pair.
+
+        Returns:
+            task -> `(n_t, C_t, h, w)`.
+        """
+        groups = [len(index) for index in rows.values()]
+        embedding = torch.cat([self.embed[task](noisy[task]) for task in rows])
+        embedding = embedding + self.step_embedding(step)[:, None, None]
+        memory, query = self._tokens(embedding), condition[torch.cat(list(rows.values()))]
+        for block in self.blocks:
+            query, memory = block(query, memory)
+        refined = self._untokens(query, embedding.shape[-2:]) + embedding
+        return {task: self._head(task, part) for task, part in zip(rows, refined.split(groups), strict=True)}
+
+    def _head(self, task: str, x: Tensor) -> Tensor:
+        x = self.heads[task](x)
+        return self.predict[task](x) if self.predict else x
+
+    def _tokens(self, maps: Tensor) -> Tensor:
+        """`(P, width, h, w)` -> `(P, h/stride * w/stride, width)`."""
+        small = F.interpolate(maps, size=self._token_grid(maps.shape[-2:]), mode="bilinear", align_corners=False)
+        return small.flatten(2).transpose(1, 2)
+
+    def _untokens(self, tokens: Tensor, size: torch.Size) -> Tensor:
+        """The way back: `(P, N, width)` -> `(P, width, h, w)`."""
+        small = tokens.transpose(1, 2).unflatten(2, self._token_grid(size))
+        return F.interpolate(small, size=tuple(size), mode="bilinear", align_corners=False)
+
+    def _token_grid(self, size: torch.Size) -> tuple[int, int]:
+        height, width = (max(1, side // self.token_stride) for side in size)
+        return height, width

@@ -1,0 +1,34 @@
+"""DiffusionMTL, Feature Diffusion: the decoders' features are noised and denoised.
+
+https://prismformore.github.io/diffusionmtl/, Section 3.2 and Fig. 3; layers and constants as the authors released them
+(models.md 1.2).
+"""
+
+from dmtl.config import Diffusion, Network
+from dmtl.models.decoders import prediction_heads
+from dmtl.models.diffusion.denoiser import Denoiser
+from dmtl.models.diffusion.network import DiffusionNetwork
+from dmtl.models.method import Maps
+
+
+class FeatureDiffusion(DiffusionNetwork):
+    """The state is the task's feature map; a 1x1 head predicts after the last step."""
+
+    def __init__(self, network: Network) -> None:
+        assert isinstance(network.options, Diffusion)
+        super().__init__(network, network.options.network.feature)
+        self.final_heads = prediction_heads(network.outputs, network.width)
+
+    def _make_denoiser(self) -> Denoiser:
+        return self._denoiser(dict.fromkeys(self.outputs, self.width), None)
+
+    def start(self, features: Maps, initial: Maps) -> Maps:
+        return features
+
+    def finish(self, clean: Maps) -> Maps:
+        return {task: self.final_heads[task](x) for task, x in clean.items()}
+
+
+def build(network: Network) -> FeatureDiffusion:
+    """The network of Feature Diffusion."""
+    return FeatureDiffusion(network)

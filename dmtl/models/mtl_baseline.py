@@ -1,0 +1,12 @@
+"""MTL baseline: one trunk, a six-block decoder a task.
+
+https://prismformore.github.io/diffusionmtl/, Section 4.2.
+"""
+
+from dmtl.config import Network
+from dmtl.models.plain.network import PlainNetwork
+
+
+def build(network: Network) -> PlainNetwork:
+    """The multi-task network of all the benchmark's tasks."""
+    return PlainNetwork(network)

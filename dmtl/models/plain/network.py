@@ -1,0 +1,31 @@
+"""The baselines' network: trunk, decoders, one prediction a task (models.md 2)."""
+
+from torch import Tensor
+
+from dmtl.config import Network, Plain
+from dmtl.data.batch import Batch
+from dmtl.losses import upsampled_loss
+from dmtl.models.decoders import Decoders
+from dmtl.models.method import Maps, Method
+from dmtl.models.trunk import Trunk
+
+
+class PlainNetwork(Method):
+    """Shared trunk and a decoder a task; the loss of each labelled pair, once."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network.outputs)
+        assert isinstance(network.options, Plain)
+        self.trunk = Trunk(network.backbone, network.width)
+        self.decoders = Decoders(network.outputs, network.width, network.options.decoder_blocks)
+
+    def forward(self, batch: Batch) -> Maps:
+        _, predictions = self.decoders(self.trunk(batch.images))
+        return {
+            task: (batch.weights[task] * upsampled_loss(task, predictions[task][rows], batch.labels[task])).sum()
+            for task, rows in batch.rows.items()
+        }
+
+    def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
+        _, predictions = self.decoders(self.trunk(images))
+        return predictions, {}

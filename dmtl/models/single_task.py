@@ -1,0 +1,45 @@
+"""Single-Task: the MTL baseline once for each task, apart.
+
+https://prismformore.github.io/diffusionmtl/, Section 4.2.
+"""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from dmtl.config import Network
+from dmtl.data.batch import Batch
+from dmtl.models.method import Maps, Method
+from dmtl.models.plain.network import PlainNetwork
+
+
+class SingleTask(Method):
+    """Independent networks, each trained only on the images that carry its task's label."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network.outputs)
+        self.networks = nn.ModuleDict(
+            {task: PlainNetwork(network.model_copy(update={"outputs": {task: n}})) for task, n in network.outputs.items()}
+        )
+
+    def trainings(self) -> Iterator[tuple[str, Method]]:
+        for task, single in self.networks.items():
+            assert isinstance(single, Method)
+            yield task, single
+
+    def forward(self, batch: Batch) -> Maps:
+        losses: Maps = {}
+        for task in batch.rows:
+            losses |= self.networks[task](batch.only((task,)))
+        return losses
+
+    def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
+        final: Maps = {}
+        for _, single in self.trainings():
+            final |= single.maps(images, noise, keys)[0]
+        return final, {}
+
+
+def build(network: Network) -> SingleTask:
+    """One network a task."""
+    return SingleTask(network)

@@ -1,0 +1,51 @@
+"""The shared trunk: a torchvision ResNet, its four stages fused at 1/8 of the image (the paper's Section 4.1, models.md 1.1)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights
+
+
+class Trunk(nn.Module):
+    """Backbone and fusion: `(B, 3, H, W)` -> `(B, width, H/8, W/8)`.
+
+    The stage outputs at 1/4, 1/8, 1/16 and 1/32 are resized bilinearly to half the 1/4 map, concatenated and brought to `width`
+    channels by one 3x3 convolution.
+
+    Args:
+        backbone: `resnet18` or `resnet50`.
+        width: channels of the result.
+    """
+
+    def __init__(self, backbone: str, width: int) -> None:
+        super().__init__()
+        self.backbone = get_model(backbone, weights=None)
+        del self.backbone.fc
+        channels = sum(_out_channels(stage) for stage in self._stages())
+        self.fuse = nn.Conv2d(channels, width, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        net = self.backbone
+        x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+        features = [x := stage(x) for stage in self._stages()]
+        size = tuple(side // 2 for side in features[0].shape[-2:])
+        resized = [F.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in features]
+        return self.fuse(torch.cat(resized, dim=1))
+
+    def _stages(self) -> list[nn.Sequential]:
+        return [self.backbone.layer1, self.backbone.layer2, self.backbone.layer3, self.backbone.layer4]
+
+
+def _out_channels(stage: nn.Sequential) -> int:
+    convolutions = [layer for layer in stage[-1].modules() if isinstance(layer, nn.Conv2d)]
+    return convolutions[-1].out_channels
+
+
+def load_imagenet_weights(network: nn.Module, backbone: str) -> None:
+    """Give every trunk in `network` torchvision's first ImageNet weights of `backbone` (downloaded once, hash checked)."""
+    weights = get_model_weights(backbone)["IMAGENET1K_V1"]
+    state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    for module in network.modules():
+        if isinstance(module, Trunk):
+            module.backbone.load_state_dict(state)

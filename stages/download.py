@@ -1,0 +1,17 @@
+"""Get a benchmark's raw files, or make them, and list them: -> data/raw/<scale>/<benchmark>.json."""
+
+import _root  # noqa: F401
+
+from dmtl.benchmarks.raw import Raw
+from dmtl.config import Project, for_download
+from dmtl.stage import run_stage
+
+
+def download(project: Project, benchmark: str) -> None:
+    """Obtain the raw files and write their manifest."""
+    data, seed = for_download(project, benchmark)
+    Raw(benchmark, data, seed, project.paths).write_manifest()
+
+
+if __name__ == "__main__":
+    run_stage(__doc__, "benchmark", download)

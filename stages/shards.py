@@ -1,0 +1,18 @@
+"""Turn a benchmark's raw files into HDF5 shards with label masks: -> data/shards/<scale>/<benchmark>/{train,val}.h5."""
+
+import _root  # noqa: F401
+
+from dmtl.benchmarks.raw import Raw
+from dmtl.config import Project, for_shards
+from dmtl.data.build import build_shards
+from dmtl.stage import run_stage
+
+
+def shards(project: Project, benchmark: str) -> None:
+    """Build both shards."""
+    data, seed = for_shards(project, benchmark)
+    build_shards(Raw(benchmark, data, seed, project.paths))
+
+
+if __name__ == "__main__":
+    run_stage(__doc__, "benchmark", shards)

@@ -1,0 +1,217 @@
+"""params.yaml and grid.yaml: errors that name the key, nothing read that DVC does not watch, the paper's own settings."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import tiny_params, write_project
+
+from dmtl import config
+from dmtl.config import Project, for_download, for_evaluation, for_report, for_shards, for_training
+from dmtl.errors import UserError
+from dmtl.models import method_names
+from dmtl.report import published
+from dmtl.report.results import row_of
+
+CELL = "nyud-onelabel-diffusion_feature"
+
+
+def _edited(folder: Path, key: str, value: object) -> Project:
+    params = tiny_params()
+    *parents, last = key.split(".")
+    block = params
+    for parent in parents:
+        block = block[parent]
+    block[last] = value
+    return Project(write_project(folder, params))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("scales.demo.train.nyud.epochz", 3, "epochz: unknown key; did you mean 'epochs'"),
+        ("scales.demo.train.nyud.epochs", "ten", r"epochs: Input should be a valid integer.*'ten'"),
+        ("scales.demo.train.nyud.epochs", 0, "epochs: Input should be greater than or equal to 1"),
+        ("scales.demo.train.nyud.learning_rate", "1e-3", "learning_rate: Input should be a valid number"),
+        ("scales.demo.train.nyud.precision", "bf16", "precision: Input should be '32-true' or 'bf16-mixed'"),
+        ("scales.demo.train.nyud.task_weights", {"depht": 1.0}, "'depht' is not a task; did you mean 'depth'"),
+        ("diffusion.steps", -1, "steps: Input should be greater than or equal to 1"),
+        ("diffusion.network.headz", 4, "headz: unknown key; did you mean 'heads'"),
+        ("diffusion.network.sampler", "ddim", "sampler: Input should be 'posterior' or 'direct'"),
+        ("seed", "zero", "seed is 'zero'"),
+        ("scale", "dmeo", "no key 'scales.dmeo'; did you mean 'demo'"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, key: str, value: object, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        for_training(_edited(tmp_path, key, value), CELL)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    params = tiny_params()
+    del params["scales"]["demo"]["train"]["nyud"]["clip"]
+    with pytest.raises(UserError, match=r"scales\.demo\.train\.nyud\.clip: missing"):
+        for_training(Project(write_project(tmp_path, params)), CELL)
+
+
+def test_a_wrong_cell_is_named(tmp_path: Path) -> None:
+    project = Project(write_project(tmp_path, tiny_params()))
+    with pytest.raises(UserError, match=f"no key 'cells.nyud-onelabel-diffusion_feture'; did you mean '{CELL}'"):
+        for_training(project, "nyud-onelabel-diffusion_feture")
+
+
+def test_a_synthetic_source_needs_counts(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="source synthetic needs the number of scenes"):
+        for_download(_edited(tmp_path, "scales.demo.data.nyud.train", None), "nyud")
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "- a\n- b\n", ""])
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    folder = write_project(tmp_path, tiny_params())
+    (folder / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml"):
+        Project(folder)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml is missing"):
+        Project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("method", "mtl_baseline", "describes the cell 'nyud-onelabel-mtl_baseline'"),
+        ("benchmark", "nyu", "describes the cell 'nyu-"),
+        ("tracks", "plain", "tracks must be 'diffusion'"),
+        ("setting", "one", "setting: Input should be"),
+    ],
+)
+def test_a_cell_that_contradicts_itself_is_refused(tmp_path: Path, field: str, value: str, message: str) -> None:
+    folder = write_project(tmp_path, tiny_params())
+    grid = yaml.safe_load((folder / "grid.yaml").read_text())
+    grid["cells"][CELL][field] = value
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid))
+    with pytest.raises(UserError, match=message):
+        for_report(Project(folder))
+
+
+def test_pinned_steps_do_not_read_the_number_of_steps(tmp_path: Path) -> None:
+    folder = write_project(tmp_path, tiny_params())
+    grid = yaml.safe_load((folder / "grid.yaml").read_text())
+    grid["cells"][f"{CELL}-steps4"] = grid["cells"][CELL] | {"steps": 4, "tracks": "diffusion.network"}
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid))
+    read, project = _recording(Project(folder))
+    assert for_training(project, f"{CELL}-steps4").options.steps == 4
+    assert "diffusion.network" in read
+    assert "diffusion" not in read
+    assert for_report(project).cells[f"{CELL}-steps4"].steps == 4
+
+
+def _recording(project: Project) -> tuple[set[str], Project]:
+    """The project, and the dotted keys of params.yaml that are read from it."""
+    read: set[str] = set()
+    original = project.block
+
+    def block(key: str) -> object:
+        read.add(key)
+        return original(key)
+
+    project.block = block  # type: ignore[method-assign]
+    return read, project
+
+
+def _stages(root: Path, dvcfile: str) -> dict[str, dict[str, set[str]]]:
+    """Stage -> params file -> the dotted keys that DVC watches, as DVC itself resolves dvc.yaml."""
+    from dvc.dependency.param import ParamsDependency
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        found = {}
+        for stage in repo.stage.load_all(dvcfile):
+            params = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+            found[stage.name] = {Path(dep.fs_path).name: set(dep.params) for dep in params}
+    return found
+
+
+@pytest.mark.parametrize(("dvcfile", "folder"), [("dvc.yaml", "."), ("study/dvc.yaml", "study")])
+def test_each_stage_reads_only_what_dvc_watches(root: Path, dvcfile: str, folder: str) -> None:
+    loaders = {"download": for_download, "shards": for_shards, "train": for_training, "evaluate": for_evaluation}
+    stages = _stages(root, dvcfile)
+    assert {name.partition("@")[0] for name in stages} == {*loaders, "report"}
+    for name, declared in stages.items():
+        stage, _, argument = name.partition("@")
+        read, project = _recording(Project(root, folder))
+        if stage == "report":
+            for_report(project)
+            assert declared["grid.yaml"] == {"benchmarks", "cells", "extra"}
+        else:
+            loaders[stage](project, argument)
+        assert read <= declared.get("params.yaml", set()), name
+        if stage in ("train", "evaluate"):
+            assert declared["grid.yaml"] == {f"cells.{argument}"}
+
+
+def test_only_config_opens_the_two_files(root: Path) -> None:
+    """So that no stage can read a value that its loader does not show."""
+    sources = [*root.glob("dmtl/**/*.py"), *root.glob("stages/*.py")]
+    readers = {p.name for p in sources if '"params.yaml"' in p.read_text() or '"grid.yaml"' in p.read_text()}
+    assert readers == {"config.py"}
+
+
+def test_the_grid_holds_the_tables_and_says_why_for_the_rest(root: Path) -> None:
+    """Every row of Tables 1-5 whose benchmark and method exist here is a cell; every other cell has a reason."""
+    grid = for_report(Project(root))
+    printed = {p.row for p in published.published() if p.source == "paper"}
+    wanted = {row for row in printed if row.benchmark in grid.benchmarks and row.method in method_names()}
+    ours = {row_of(cell) for key, cell in grid.cells.items() if key not in grid.extra}
+    assert ours == wanted
+    assert all(len(reason) > 20 for reason in grid.extra.values())
+
+
+def test_every_cell_resolves(root: Path) -> None:
+    for folder in (".", "study"):
+        project = Project(root, folder)
+        for key, cell in for_report(project).cells.items():
+            training = for_training(project, key)
+            assert training.cell == cell
+            assert cell.method in method_names()
+
+
+def test_scale_paper_is_the_papers_appendix(root: Path) -> None:
+    """A.2 of the paper; Adam's weight decay, clipping and the poly power are stated in the released code alone."""
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    paper = params["scales"]["paper"]
+    assert paper["data"]["nyud"]["size"] == [288, 384]
+    nyud = paper["train"]["nyud"]
+    assert (nyud["epochs"], nyud["batch"], nyud["learning_rate"]) == (200, 4, 2e-5)
+    assert (nyud["width"], nyud["pretrained"], nyud["zooms"], nyud["flip"]) == (512, True, [1.0, 1.2, 1.5], True)
+    assert (nyud["weight_decay"], nyud["clip"], nyud["poly_power"]) == (1e-6, 10.0, 0.9)
+    assert set(nyud["task_weights"].values()) == {1.0}
+    assert params["plain"]["decoder_blocks"] == 6
+    network = params["diffusion"]["network"]
+    assert params["diffusion"]["steps"] == 2
+    assert (network["decoder_blocks"], network["blocks"], network["beta_start"], network["beta_end"]) == (2, 4, 1e-3, 1e-2)
+
+
+def test_paper_scale_builds_every_cell(root: Path) -> None:
+    import torch
+
+    from dmtl.benchmarks.raw import benchmark_module
+    from dmtl.models import build
+
+    project = Project(root)
+    project.paths = config.Paths(root=root, scale="paper")
+    for key, cell in for_report(project).cells.items():
+        network = for_training(project, key).network(benchmark_module(cell.benchmark).TASKS)
+        with torch.device("meta"):
+            assert build(network).tasks == tuple(benchmark_module(cell.benchmark).TASKS)
+
+
+def test_identity_changes_with_every_value(tmp_path: Path) -> None:
+    training = for_training(Project(write_project(tmp_path, tiny_params())), CELL)
+    other = copy.deepcopy(training).model_copy(update={"seed": training.seed + 1})
+    assert config.digest(training, "data") == config.digest(copy.deepcopy(training), "data")
+    assert len({config.digest(training, "data"), config.digest(other, "data"), config.digest(training, "else")}) == 3

@@ -1,0 +1,346 @@
+"""Networks: parameter counts, properties that every method shares, and the packed denoiser against a plain loop."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from conftest import ROOT, tiny_params
+from torch import Tensor
+
+from dmtl.config import Diffusion, Network, Plain
+from dmtl.data.batch import Batch
+from dmtl.errors import UserError
+from dmtl.losses import pair_weights
+from dmtl.models import build, method_names
+from dmtl.models.diffusion.blocks import Attention
+from dmtl.models.diffusion.network import DiffusionNetwork
+from dmtl.models.diffusion.noise import gaussian
+from dmtl.models.diffusion.schedule import make_schedule, variances
+
+NYUD = {"semseg": 13, "depth": 1, "normals": 3}
+PASCAL = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}
+DIFFUSION = ("diffusion_feature", "diffusion_prediction")
+MASKS = {
+    "onelabel": [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]],
+    "randomlabels": [[1, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]],
+    "full": [[1, 1, 1]] * 4,
+}
+
+
+def network(
+    method: str, outputs: dict[str, int] = NYUD, params: dict | None = None, width: int = 8, **options: object
+) -> Network:
+    params = params or tiny_params()
+    family = "diffusion" if method in DIFFUSION else "plain"
+    block = Diffusion.model_validate(params["diffusion"] | options) if family == "diffusion" else Plain(**params["plain"])
+    return Network(method=method, family=family, backbone="resnet18", width=width, outputs=outputs, options=block)
+
+
+def batch_of(setting: str, size: tuple[int, int] = (32, 64), seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.tensor(MASKS[setting])
+    weights = pair_weights(mask)
+    rows = {task: mask[:, t].nonzero()[:, 0] for t, task in enumerate(NYUD) if mask[:, t].any()}
+    labels = {
+        "semseg": lambda n: torch.randint(0, 13, (n, 1, *size), generator=generator).float(),
+        "depth": lambda n: torch.rand(n, 1, *size, generator=generator) * 5,
+        "normals": lambda n: F.normalize(torch.randn(n, 3, *size, generator=generator), dim=1),
+    }
+    return Batch(
+        images=torch.randn(4, 3, *size, generator=generator),
+        keys=torch.tensor([11, 12, 13, 14]),
+        labels={task: labels[task](len(index)) for task, index in rows.items()},
+        rows=rows,
+        weights={task: weights[index, list(NYUD).index(task)] for task, index in rows.items()},
+    )
+
+
+def fresh(method: str, **options: object) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build(network(method, **options))
+
+
+# Parameters, models.md 0 and 1.5, in millions.
+COUNTS = [
+    ("mtl_baseline", NYUD, 100.581),
+    ("single_task", NYUD, 131.782),
+    ("diffusion_feature", NYUD, 94.531),
+    ("diffusion_prediction", NYUD, 94.611),
+    ("mtl_baseline", PASCAL, 157.237),
+    ("single_task", PASCAL, 219.640),
+    ("diffusion_feature", PASCAL, 132.913),
+    ("diffusion_prediction", PASCAL, 133.073),
+]
+
+
+@pytest.mark.parametrize(("method", "outputs", "millions"), COUNTS)
+def test_parameter_counts_at_paper_size(method: str, outputs: dict[str, int], millions: float) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    with torch.device("meta"):
+        model = build(network(method, outputs, params, width=512))
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=5e-4)
+
+
+def test_a_feature_condition_costs_what_the_papers_flops_ask_for() -> None:
+    """Design C of models.md 1.3: 132.913 M, as Feature Diffusion."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["diffusion"]["network"]["prediction"]["source"] = "features"
+    with torch.device("meta"):
+        model = build(network("diffusion_prediction", PASCAL, params, width=512))
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(132.913, abs=5e-4)
+
+
+def test_an_unknown_method_is_named() -> None:
+    with pytest.raises(UserError, match="no method 'mtl_basline'"):
+        build(network("mtl_basline"))
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_predictions_have_the_images_size(method: str) -> None:
+    model = fresh(method).eval()
+    for size in ((32, 64), (40, 72), (33, 65)):
+        predicted = model.predict(torch.randn(2, 3, *size))
+        assert {task: m.shape for task, m in predicted["final"].items()} == {t: (2, c, *size) for t, c in NYUD.items()}
+        assert set(predicted["initial"]) == (set(NYUD) if method in DIFFUSION else set())
+        assert all(m.isfinite().all() for maps in predicted.values() for m in maps.values())
+
+
+@pytest.mark.parametrize("setting", MASKS)
+@pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
+def test_one_step_moves_what_the_labels_reach(method: str, setting: str) -> None:
+    model = fresh(method).train()
+    losses = model(batch_of(setting))
+    assert set(losses) == set(NYUD)
+    torch.stack(list(losses.values())).sum().backward()
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert still == []
+
+
+@pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
+def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
+    """Of a task without any label, only what the multi-task condition reaches may move, and only where it is not detached."""
+    model = fresh(method).train()
+    torch.stack(list(model(batch_of("full").only(("semseg", "normals"))).values())).sum().backward()
+    moved = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    depth = {name for name in moved if "depth" in name}
+    reached = {name for name in depth if "decoders.decoders" in name or "decoders.heads" in name or "condition.project" in name}
+    assert depth == reached
+    assert bool(depth) == (method == "diffusion_prediction")
+
+
+@pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
+def test_losses_are_finite_and_batch_weighted(method: str) -> None:
+    """Twice the batch, image for image, has the same loss: each image counts 1/B. Batch norm is in evaluation mode for it."""
+    model = fresh(method).eval()
+    one = batch_of("randomlabels")
+    twice = Batch(
+        images=torch.cat([one.images, one.images]),
+        keys=torch.cat([one.keys, one.keys]),
+        labels={t: torch.cat([x, x]) for t, x in one.labels.items()},
+        rows={t: torch.cat([x, x + 4]) for t, x in one.rows.items()},
+        weights={t: torch.cat([x, x]) / 2 for t, x in one.weights.items()},
+    )
+    for task, loss in model(one).items():
+        assert loss.isfinite()
+        assert model(twice)[task].item() == pytest.approx(loss.item(), rel=1e-4)
+
+
+def _plain_losses(model: DiffusionNetwork, batch: Batch) -> dict[str, Tensor]:
+    """The released code's way: every labelled pair by itself, batch of one, one step after the other."""
+    from dmtl.losses import task_loss, upsample
+
+    features, initial = model.decoders(model.trunk(batch.images))
+    losses: dict[str, Tensor] = {}
+    for task, rows in batch.rows.items():
+        for n, i in enumerate(rows.tolist()):
+            final = _plain_denoise(model, features, initial, task, i, batch.keys)
+            label = batch.labels[task][n]
+            terms = [task_loss(task, upsample(m, label.shape[-2:])[0], label) for m in (final, initial[task][i : i + 1])]
+            pair = batch.weights[task][n] * (terms[0] + 0.5 * terms[1])
+            losses[task] = losses.get(task, 0) + pair
+    return losses
+
+
+def _plain_denoise(model: DiffusionNetwork, features: dict, initial: dict, task: str, i: int, keys: Tensor) -> Tensor:
+    one = {t: f[i : i + 1] for t, f in features.items()}, {t: p[i : i + 1] for t, p in initial.items()}
+    d, schedule = model.denoiser, model.schedule
+    condition = model.condition(*one)
+    x = model.start(*one)[task]
+    steps = schedule.steps
+    x = schedule.signal * x + schedule.noise * gaussian(keys[i : i + 1], task, steps, tuple(x.shape[1:]))
+    for step in range(steps - 1, -1, -1):
+        e = d.embed[task](x) + d.step_embedding(step)[None, :, None, None]
+        kv = F.interpolate(e, scale_factor=0.25, mode="bilinear").flatten(2).transpose(1, 2)
+        small = F.interpolate(condition, scale_factor=0.25, mode="bilinear")
+        q = small.flatten(2).transpose(1, 2)
+        for block in d.blocks:
+            kv = kv + block.task_mlp(block.norm_task_mlp(kv))
+            q = q + block.attention(block.norm_query(q), block.norm_memory(kv))
+            q = q + block.mlp(block.norm_mlp(q))
+        y = F.interpolate(q.transpose(1, 2).reshape(small.shape), scale_factor=4, mode="bilinear") + e
+        y = d.heads[task](y)
+        y = d.predict[task](y) if d.predict else y
+        if step:
+            p = schedule.posteriors[step - 1]
+            noise = gaussian(keys[i : i + 1], task, step, tuple(y.shape[1:]))
+            x = p.predicted * y + p.current * x + p.deviation * noise
+        else:
+            x = y
+    return model.finish({task: x})[task]
+
+
+@pytest.mark.parametrize("setting", MASKS)
+@pytest.mark.parametrize("method", DIFFUSION)
+def test_packed_pairs_equal_a_loop_over_samples(method: str, setting: str) -> None:
+    """Losses and every gradient to 1e-5 relative."""
+    params = tiny_params()
+    params["diffusion"]["network"]["blocks"] = 2
+    params["diffusion"]["steps"] = 3
+    model = fresh(method, params=params, width=16).double().eval()
+    batch = batch_of(setting, size=(64, 96))
+    batch.images = batch.images.double()
+    packed, plain = model(batch), _plain_losses(model, batch)
+    assert packed.keys() == plain.keys()
+    gradients: list[dict[str, Tensor]] = []
+    for losses in (packed, plain):
+        model.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters()})
+    for task, loss in packed.items():
+        assert loss.item() == pytest.approx(plain[task].item(), rel=1e-5)
+    for name, gradient in gradients[0].items():
+        scale = gradients[1][name].abs().max()
+        assert scale > 0, name
+        assert (gradient - gradients[1][name]).abs().max() <= 1e-5 * scale, name
+
+
+@pytest.mark.parametrize("method", DIFFUSION)
+def test_inference_does_not_depend_on_the_batch(method: str) -> None:
+    model = fresh(method).eval()
+    images, keys = torch.randn(5, 3, 32, 64), torch.arange(5)
+    together = model.predict(images, keys=keys)["final"]
+    for i in (0, 3):
+        alone = model.predict(images[i : i + 1], keys=keys[i : i + 1])["final"]
+        for task, maps in together.items():
+            assert torch.allclose(maps[i : i + 1], alone[task], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", DIFFUSION)
+def test_noise_is_drawn_by_key_and_can_be_turned_off(method: str) -> None:
+    model = fresh(method).eval()
+    image = torch.randn(1, 3, 32, 64)
+
+    def final(key: int, noise: float = 1.0) -> Tensor:
+        return model.predict(image, noise=noise, keys=torch.tensor([key]))["final"]["depth"]
+
+    assert torch.equal(final(1), final(1))
+    assert not torch.equal(final(1), final(2))
+    assert torch.equal(final(1, 0.0), final(2, 0.0))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+@pytest.mark.parametrize("method", DIFFUSION)
+def test_any_number_of_steps(method: str, steps: int) -> None:
+    model = fresh(method, steps=steps).eval()
+    calls: list[int] = []
+    model.denoiser.register_forward_pre_hook(lambda _, args: calls.append(args[1]))
+    model.predict(torch.randn(1, 3, 32, 64))
+    assert calls == list(range(steps - 1, -1, -1))
+
+
+def test_a_direct_sampler_feeds_the_estimate_back() -> None:
+    params = tiny_params()
+    params["diffusion"]["network"]["sampler"] = "direct"
+    model = fresh("diffusion_prediction", params=params, width=8).eval()
+    calls: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+    model.denoiser.register_forward_hook(lambda _, args, out: calls.append((args[0], out)))
+    model.predict(torch.randn(1, 3, 32, 64))
+    assert torch.equal(calls[1][0]["depth"], calls[0][1]["depth"])
+
+
+def test_schedule_constants() -> None:
+    """models.md 1.2."""
+    one, two, three = (make_schedule(s, "sqrt_linear", 1e-3, 1e-2) for s in (1, 2, 3))
+    assert (one.signal, one.noise, one.posteriors) == (pytest.approx(0.99950, abs=5e-6), pytest.approx(0.03162, abs=5e-6), ())
+    assert (two.signal, two.noise) == (pytest.approx(0.994490, abs=1e-6), pytest.approx(0.104833, abs=1e-6))
+    p = two.posteriors[0]
+    assert (p.predicted, p.current, p.deviation) == pytest.approx((0.909463, 0.090536, 0.030165), abs=1e-6)
+    assert three.signal == pytest.approx(0.99233, abs=1e-5)
+    rounded = [(p.predicted, p.current, p.deviation) for p in three.posteriors]
+    assert np.allclose(rounded, [(0.81268, 0.18732, 0.02851), (0.65298, 0.34701, 0.05906)], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"), [("linear", [0.98357, 0.97816, 0.97277]), ("sqrt_linear", [0.98473, 0.98020, 0.97564])]
+)
+def test_the_two_schedules_differ_from_three_steps_on(kind: str, kept: list[float]) -> None:
+    alpha_bars = [np.prod(1 - variances(steps, kind, 1e-3, 1e-2)) for steps in (3, 4, 5)]
+    assert np.allclose(alpha_bars, kept, atol=1e-5)
+    assert np.allclose(variances(2, "linear", 1e-3, 1e-2), variances(2, kind, 1e-3, 1e-2))
+
+
+def test_noise_is_standard_normal_and_its_own() -> None:
+    keys = torch.tensor([1, 2, 3])
+    shape = (8, 100, 100)
+    draw = gaussian(keys, "depth", 1, shape).double()
+    assert draw.mean().abs() < 0.01
+    assert (draw.std() - 1).abs() < 0.01
+    assert (draw.pow(4).mean() - 3).abs() < 0.1
+    flat = torch.cat([draw.flatten(1), *(gaussian(keys, *stream, shape).flatten(1) for stream in (("depth", 2), ("semseg", 1)))])
+    assert (torch.corrcoef(flat) - torch.eye(9)).abs().max() < 0.02
+    assert (draw[:, :, 1:] * draw[:, :, :-1]).mean().abs() < 0.01
+
+
+def test_noise_does_not_depend_on_how_many_are_drawn() -> None:
+    keys = torch.arange(40)
+    together = gaussian(keys, "semseg", 2, (13, 90, 75))  # more than one cache-sized part, odd number of values
+    assert torch.equal(together[[5, 39]], gaussian(keys[[5, 39]], "semseg", 2, (13, 90, 75)))
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_attention_is_torchs(heads: int) -> None:
+    torch.manual_seed(0)
+    attention = Attention(16, heads)
+    query, memory = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
+    q, (k, v) = attention.query(query), attention.key_value(memory).chunk(2, -1)
+    split = [x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v)]
+    expected = attention.out(F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2))
+    assert torch.allclose(attention(query, memory), expected, atol=1e-6)
+
+
+def test_step_embedding_has_the_sinusoids_of_the_raw_index() -> None:
+    from dmtl.models.diffusion.blocks import StepEmbedding
+
+    embedding = StepEmbedding(8)
+    seen: list[Tensor] = []
+    embedding.mlp[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    embedding(3)
+    frequencies = [10000 ** (-k / 128) for k in range(128)]
+    expected = [math.cos(3 * f) for f in frequencies] + [math.sin(3 * f) for f in frequencies]
+    assert torch.allclose(seen[0], torch.tensor(expected), atol=1e-5)
+
+
+def test_the_trunk_works_at_an_eighth() -> None:
+    from dmtl.models.trunk import Trunk
+
+    assert Trunk("resnet18", 8)(torch.randn(1, 3, 288, 384)).shape == (1, 8, 36, 48)
+    assert Trunk("resnet50", 8)(torch.randn(1, 3, 64, 96)).shape == (1, 8, 8, 12)
+
+
+def test_the_constant_is_the_best_constant() -> None:
+    def labels() -> Iterator[dict[str, Tensor]]:
+        depth = torch.tensor([1.0, 2.0, 9.0, 255.0]).view(1, 2, 2)
+        normals = torch.tensor([0.6, 0.0, 0.8]).view(3, 1, 1).expand(3, 2, 2)
+        yield {"semseg": torch.tensor([3.0, 3.0, 7.0, 255.0]).view(1, 2, 2), "depth": depth}
+        yield {"normals": normals}
+
+    model = fresh("constant")
+    model.prepare(labels())
+    final = model.predict(torch.zeros(2, 3, 4, 6))["final"]
+    assert (final["semseg"].argmax(1) == 3).all()
+    assert (final["depth"] == 2).all()
+    assert torch.allclose(final["normals"][0, :, 0, 0], torch.tensor([0.6, 0.0, 0.8]))

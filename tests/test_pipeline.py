@@ -1,0 +1,128 @@
+"""The whole way of the data: the stage scripts as DVC calls them, and DVC's own view of them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, tiny_params, write_project
+
+CELLS = ("nyud-onelabel-single_task", "nyud-onelabel-diffusion_prediction", "nyud-full-constant")
+
+
+def _run(root: Path, *command: str, expect: int = 0) -> str:
+    done = subprocess.run([sys.executable, *command], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == expect, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code beside a tiny project's parameters, as a clone of its own."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("dmtl", "stages"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    write_project(folder, tiny_params())
+    return folder
+
+
+def test_the_stages_make_a_report(clone: Path) -> None:
+    _run(clone, "stages/download.py", "nyud")
+    _run(clone, "stages/shards.py", "nyud")
+    for cell in CELLS:
+        _run(clone, "stages/train.py", cell)
+        _run(clone, "stages/evaluate.py", cell)
+    _run(clone, "stages/report.py")
+    result = json.loads((clone / "results/demo/nyud-onelabel-diffusion_prediction.json").read_text())
+    assert set(result["metrics"]["final"]) == set(result["metrics"]["initial"]) == {"semseg", "depth", "normals"}
+    assert json.loads((clone / "results/demo/nyud-full-constant.json").read_text())["metrics"]["initial"] is None
+    summary = json.loads((clone / "reports/demo/summary.json").read_text())
+    assert list(summary["delta_m"]) == ["nyud-onelabel-diffusion_prediction"]
+    assert not list(clone.rglob("*.tmp"))
+
+
+def test_the_evaluate_command_gives_what_the_stage_gave(clone: Path) -> None:
+    """Needs the stages' files, which the test above makes."""
+    for name in ("single_task", "diffusion_prediction"):
+        cell = f"nyud-onelabel-{name}"
+        said = _run(clone, "-m", "dmtl", "evaluate", f"models/demo/{cell}", "--benchmark", "nyud", "--json")
+        assert json.loads(said) == json.loads((clone / f"results/demo/{cell}.json").read_text())
+    table = _run(clone, "-m", "dmtl", "evaluate", f"models/demo/{cell}", "--benchmark", "nyud")
+    assert [line.split()[:2] for line in table.splitlines()[1:]] == [
+        ["semseg", "miou"],
+        ["depth", "abs_error"],
+        ["normals", "mean_error"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("stages/train.py", "nyud-onelabel-mtl_basline"), "did you mean 'nyud-onelabel-mtl_baseline'?"),
+        (("stages/download.py", "nyu"), "no key 'scales.demo.data.nyu'; did you mean 'nyud'?"),
+        (("stages/train.py", CELLS[0], "--project", "nowhere"), "nowhere/params.yaml is missing"),
+        (("stages/evaluate.py", "nyud-full-mtl_baseline"), "model.json is missing"),
+        (("-m", "dmtl", "evaluate", "nowhere", "--benchmark", "nyud"), "nowhere/model.json is missing"),
+        (("-m", "dmtl", "evaluate", "nowhere", "--benchmark", "nyu"), "no benchmark 'nyu'; did you mean 'nyud'?"),
+        (("-m", "dmtl", "mapping", "nowhere.pth"), "nowhere.pth"),
+        (("-m", "dmtl", "odsf", "nowhere", "nowhere"), "nowhere"),
+    ],
+)
+def test_a_mistake_ends_in_one_line(clone: Path, command: tuple[str, ...], message: str) -> None:
+    said = _run(clone, *command, expect=2)
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert said.startswith("error: ")
+
+
+@pytest.mark.parametrize("command", ["stages/download.py", "stages/shards.py", "stages/train.py", "stages/report.py", "-m dmtl"])
+def test_every_command_explains_itself(command: str) -> None:
+    assert "usage:" in _run(ROOT, *command.split(), "--help")
+
+
+def test_what_a_training_depends_on(root: Path) -> None:
+    """Every module that a training imports is watched by its stage, or is one that cannot change its weights."""
+    neutral = {"dmtl", "dmtl.errors", "dmtl.files", "dmtl.stage", "dmtl.config", "dmtl.tracking", "dmtl.data", "dmtl.models"}
+    neutral |= {"dmtl.benchmarks", "dmtl.benchmarks.sample"}  # the shard is already made
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    for family, method in (("plain", "single_task"), ("diffusion", "diffusion_feature")):
+        imports = f"import sys; sys.path.insert(0, 'stages'); import train, dmtl.models.{method}"
+        script = f"{imports}; print(*sorted(m for m in sys.modules if m.partition('.')[0] == 'dmtl'))"
+        imported = set(_run(root, "-c", script).split()) - neutral
+        deps = [d.replace("${item.family}", family).replace("${item.method}", method) for d in stages["train"]["do"]["deps"]]
+        watched = [d.removesuffix(".py").replace("/", ".") for d in deps]
+        unwatched = [m for m in imported if not any(m == w or m.startswith(f"{w}.") for w in watched)]
+        assert unwatched == []
+
+
+def test_both_pipelines_have_the_same_stages(root: Path) -> None:
+    """study/dvc.yaml is dvc.yaml with its own parameters, grid and working folder."""
+
+    def plain(path: str) -> dict:
+        text = (
+            (root / path)
+            .read_text()
+            .replace(" --project study", "")
+            .replace("      wdir: ..\n", "")
+            .replace("    wdir: ..\n", "")
+        )
+        stages = yaml.safe_load(text)["stages"]
+        for stage in stages.values():
+            body = stage.get("do", stage)
+            tracked: list = []
+            for item in body["params"]:
+                for name, keys in item.items() if isinstance(item, dict) else [("params.yaml", [item])]:
+                    tracked += [(Path(name).name, key) for key in keys]
+            body["params"] = sorted(tracked)
+        return stages
+
+    assert plain("dvc.yaml") == plain("study/dvc.yaml")
+
+
+def test_dvc_does_not_see_bytecode(root: Path) -> None:
+    assert "__pycache__/" in (root / ".dvcignore").read_text().splitlines()
+    config = (root / ".dvc" / "config").read_text()
+    assert "analytics = false" in config

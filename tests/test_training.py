@@ -1,0 +1,280 @@
+"""The loop: the same bytes twice, after any interruption too; errors in one line; nothing hidden is learned from."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+
+from dmtl.config import Project, for_training
+from dmtl.data.shards import Shard
+from dmtl.errors import UserError
+from dmtl.evaluation import evaluate
+from dmtl.models import load_model, method_names
+from dmtl.training import checkpoint, loop
+from dmtl.training.checkpoint import Scratch
+
+FILES = ("model.safetensors", "model.json", "history.json")
+
+
+def _train(folder: Path, cell: str) -> dict[str, bytes]:
+    """Train a cell; the bytes of its outs."""
+    project = Project(folder)
+    loop.train(for_training(project, cell), project.paths)
+    return {name: (project.paths.model(cell) / name).read_bytes() for name in FILES}
+
+
+def _set(folder: Path, **recipe: object) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["scales"]["demo"]["train"]["nyud"] |= recipe
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_training_twice_gives_the_same_bytes(tiny: Path, method: str) -> None:
+    setting = "full" if method == "constant" else "onelabel"
+    cell = f"nyud-{setting}-{method}"
+    first, second = _train(tiny, cell), _train(tiny, cell)
+    assert first == second
+    assert sorted(p.name for p in Project(tiny).paths.model(cell).iterdir()) == sorted(FILES)
+
+
+def test_another_seed_gives_other_weights(tiny: Path) -> None:
+    first = _train(tiny, "nyud-full-mtl_baseline")
+    params = yaml.safe_load((tiny / "params.yaml").read_text())
+    (tiny / "params.yaml").write_text(yaml.safe_dump(params | {"seed": 1}))
+    assert _train(tiny, "nyud-full-mtl_baseline") != first
+
+
+@pytest.mark.parametrize("method", ["single_task", "diffusion_prediction"])
+def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """Stopped by a signal after each step in turn, the training ends with the same bytes."""
+    cell = f"nyud-randomlabels-{method}"
+    _set(tiny, epochs=2)
+    expected = _train(tiny, cell)
+    original = loop.Run.__init__
+
+    def told_to_stop(run: loop.Run, *args: object) -> None:
+        original(run, *args)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop.Run, "__init__", told_to_stop)
+    stops = 0
+    while (ended := _train_or_exit(tiny, cell)) == 128 + signal.SIGTERM:
+        stops += 1
+    assert ended == expected
+    steps = 4 if method == "diffusion_prediction" else sum(2 * (n // min(3, n)) for n in _labels_per_task(tiny))
+    assert stops == steps
+    assert not list((tiny / ".work" / "demo").glob("*/"))
+
+
+def _train_or_exit(folder: Path, cell: str) -> dict[str, bytes] | int:
+    """The outs, or the exit status of a training that was told to stop."""
+    try:
+        return _train(folder, cell)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def _labels_per_task(tiny: Path) -> list[int]:
+    return Shard(Project(tiny).paths.shard("nyud", "train")).mask("randomlabels").sum(0).tolist()
+
+
+def test_a_killed_training_goes_on(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kill -9 after a checkpoint; the next run says where it goes on and ends with the same bytes."""
+    cell = "nyud-full-diffusion_feature"
+    _set(tiny, epochs=30)
+    expected = _train(tiny, cell)
+    for name in FILES:
+        (Project(tiny).paths.model(cell) / name).unlink()
+    script = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from dmtl.config import Project, for_training
+from dmtl.training import checkpoint, loop
+checkpoint.FIRST_SECONDS, checkpoint.COST_RATIO = 0.0, 0
+project = Project(Path({str(tiny)!r}))
+loop.train(for_training(project, {cell!r}), project.paths)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        deadline = time.monotonic() + 60
+        while not list((tiny / ".work").glob("demo/*/checkpoint.pt")) and process.poll() is None:
+            assert time.monotonic() < deadline, "no checkpoint was written"
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    said: list[str] = []
+    monkeypatch.setattr(loop.tqdm, "write", said.append)
+    assert _train(tiny, cell) == expected
+    assert said[0].startswith(f"{cell}: going on at epoch")
+
+
+def test_two_processes_do_not_train_the_same_cell(tiny: Path) -> None:
+    with (
+        Scratch(tiny, "demo/cell", "abc"),
+        pytest.raises(UserError, match="another process is training this cell"),
+        Scratch(tiny, "demo/cell", "abc"),
+    ):
+        pass
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused(tiny: Path) -> None:
+    with Scratch(tiny, "demo/cell", "a" * 64) as scratch:
+        scratch.save({"step": 1})
+        scratch.identity = "b" * 64
+        with pytest.raises(UserError, match="of another configuration"):
+            scratch.load()
+        (scratch.folder / "checkpoint.pt").write_bytes(b"damaged")
+        with pytest.raises(UserError, match=r"checkpoint\.pt is damaged"):
+            scratch.load()
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with Scratch(tiny, "demo/cell", "a" * 64) as scratch:
+        scratch.save({"step": 1})
+        monkeypatch.setattr(checkpoint.torch, "save", full)
+        with pytest.raises(UserError, match=r"could not be written \(No space left on device"):
+            scratch.save({"step": 2})
+        state = scratch.load()
+        assert state is not None
+        assert state["step"] == 1
+
+
+def test_checkpoints_are_rare_when_saving_is_slow(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(checkpoint.torch, "save", lambda _, path: (path.touch(), clock.__setitem__(0, clock[0] + 3.0)))
+    with Scratch(tiny, "demo/cell", "a" * 64) as scratch:
+        clock[0] += checkpoint.FIRST_SECONDS
+        assert scratch.due()
+        scratch.save({})
+        clock[0] += 3.0 * checkpoint.COST_RATIO - 0.1
+        assert not scratch.due()
+        clock[0] += 0.2
+        assert scratch.due()
+
+
+def test_a_loss_that_is_not_finite_is_named(tiny: Path) -> None:
+    _set(tiny, learning_rate=1e30)
+    with pytest.raises(UserError, match=r"nyud-full-mtl_baseline: the loss of \w+ is not finite in epoch 1"):
+        _train(tiny, "nyud-full-mtl_baseline")
+    assert not Project(tiny).paths.model("nyud-full-mtl_baseline").exists()
+
+
+def test_the_learning_rate_falls_by_epoch(tiny: Path) -> None:
+    _set(tiny, epochs=4, learning_rate=1e-3)
+    history = json.loads(_train(tiny, "nyud-full-mtl_baseline")["history.json"])
+    assert [h["learning_rate"] for h in history] == pytest.approx([1e-3 * (1 - e / 4) ** 0.9 for e in range(4)])
+    assert [h["epoch"] for h in history] == [1, 2, 3, 4]
+    for entry in history:
+        losses = dict(entry["losses"])
+        assert losses.pop("total") == pytest.approx(sum(losses.values()))
+
+
+def test_task_weights_weigh(tiny: Path) -> None:
+    weights = {"semseg": 1.0, "depth": 3.0, "normals": 0.0}
+    _set(tiny, task_weights=weights)
+    (entry,) = json.loads(_train(tiny, "nyud-full-mtl_baseline")["history.json"])
+    assert entry["losses"]["total"] == pytest.approx(sum(w * entry["losses"][t] for t, w in weights.items()), rel=1e-5)
+
+
+def test_single_task_networks_do_not_see_each_other(tiny: Path) -> None:
+    """Spoiling every depth label changes the depth network and no other."""
+    cell = "nyud-randomlabels-single_task"
+    _train(tiny, cell)
+    before = load_model(Project(tiny).paths.model(cell)).state_dict()
+    with h5py.File(Project(tiny).paths.shard("nyud", "train"), "r+") as file:
+        file["depth"][:] = 1.0
+    _train(tiny, cell)
+    after = load_model(Project(tiny).paths.model(cell)).state_dict()
+    changed = {name.split(".")[1] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"depth"}
+
+
+def test_bfloat16_follows_float32(tiny: Path) -> None:
+    _set(tiny, epochs=3)
+    single = json.loads(_train(tiny, "nyud-full-diffusion_feature")["history.json"])
+    _set(tiny, epochs=3, precision="bf16-mixed")
+    mixed = json.loads(_train(tiny, "nyud-full-diffusion_feature")["history.json"])
+    assert single != mixed
+    for a, b in zip(single, mixed, strict=True):
+        assert b["losses"]["total"] == pytest.approx(a["losses"]["total"], rel=0.03)
+
+
+def test_a_model_folder_is_enough(tiny: Path, tmp_path: Path) -> None:
+    cell = "nyud-full-diffusion_feature"
+    _train(tiny, cell)
+    folder = tmp_path / "elsewhere"
+    Project(tiny).paths.model(cell).rename(folder)
+    model = load_model(folder)
+    assert not model.training
+    predicted = model.predict(torch.zeros(1, 3, 32, 64))
+    assert set(predicted["final"]) == {"semseg", "depth", "normals"}
+
+
+def test_broken_model_folders_are_named(tiny: Path, tmp_path: Path) -> None:
+    cell = "nyud-full-mtl_baseline"
+    _train(tiny, cell)
+    folder = Project(tiny).paths.model(cell)
+    with pytest.raises(UserError, match=r"model\.json is missing"):
+        load_model(tmp_path)
+    content = (folder / "model.safetensors").read_bytes()
+    for damaged in (content[: len(content) // 2], b"not safetensors", b""):
+        (folder / "model.safetensors").write_bytes(damaged)
+        with pytest.raises(UserError, match=str(folder)):
+            load_model(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="train it again"):
+        load_model(folder)
+    (folder / "model.json").write_text("{")
+    with pytest.raises(UserError, match=r"model\.json is damaged"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("method", ["mtl_baseline", "diffusion_prediction", "constant"])
+def test_evaluation_does_not_depend_on_the_batch(tiny: Path, method: str) -> None:
+    cell = f"nyud-full-{method}"
+    _train(tiny, cell)
+    model = load_model(Project(tiny).paths.model(cell))
+    shard = Shard(Project(tiny).paths.shard("nyud", "val"))
+    one, many = (evaluate(model, shard, seed=0, batch=batch) for batch in (1, 8))
+    assert (one["initial"] is None) == (method != "diffusion_prediction")
+    for stage, scores in one.items():
+        for task, values in (scores or {}).items():
+            assert many[stage][task] == pytest.approx(values, rel=1e-3)  # type: ignore[index]
+
+
+def test_a_model_of_another_benchmark_is_refused(tiny: Path) -> None:
+    cell = "nyud-full-constant"
+    _train(tiny, cell)
+    model = load_model(Project(tiny).paths.model(cell))
+    model.outputs = {"semseg": 7, "depth": 1}
+    with pytest.raises(UserError, match="not the same benchmark"):
+        evaluate(model, Shard(Project(tiny).paths.shard("nyud", "val")), seed=0)
+
+
+def test_gradients_are_clipped_to_the_norm(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms: list[float] = []
+    original = torch.optim.Adam.step
+
+    def step(self: torch.optim.Adam, *args: object, **kwargs: object) -> object:
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        norms.append(float(torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients]))))
+        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    _set(tiny, clip=0.01)
+    _train(tiny, "nyud-full-mtl_baseline")
+    assert np.allclose(norms, 0.01, rtol=1e-3)
