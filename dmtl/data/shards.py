@@ -17,6 +17,8 @@ from dmtl.benchmarks.sample import Sample, label_dtype
 from dmtl.errors import UserError
 from dmtl.files import replacing
 
+PACKED: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # lzf is faster, but its bytes vary
+
 
 def write_shard(
     path: Path,
@@ -48,7 +50,7 @@ def write_shard(
 
 def _write_samples(file: h5py.File, samples: Iterable[Sample], count: int, tasks: Sequence[str], size: tuple[int, int]) -> None:
     def dataset(name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> h5py.Dataset:
-        return file.create_dataset(name, (count, *shape), dtype, chunks=(1, *shape), compression="lzf", shuffle=True)
+        return file.create_dataset(name, (count, *shape), dtype, chunks=(1, *shape), **PACKED)
 
     image = dataset("image", (*size, 3), np.uint8)
     labels = {task: dataset(task, (*size, 3) if task == "normals" else size, label_dtype(task)) for task in tasks}
