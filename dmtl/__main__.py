@@ -50,7 +50,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     benchmark_module(arguments.benchmark)  # an unknown name is told before any work
     shard = Shard(Project(ROOT, arguments.project).paths.shard(arguments.benchmark, "val"))
     description = read_description(arguments.model)
-    result = result_of(description, evaluate(load_model(arguments.model), shard, description["seed"]))
+    result = result_of(description, evaluate(load_model(arguments.model), shard, description.get("seed", 0)))
     print(json.dumps(result, indent=1) if arguments.json else _table(result["metrics"]))
 
 

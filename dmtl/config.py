@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from dmtl.errors import UserError, nearest
 from dmtl.tasks import TASKS
@@ -21,7 +22,8 @@ Setting = Literal["onelabel", "randomlabels", "full"]
 SETTINGS: tuple[str, ...] = get_args(Setting)
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
-Size = Annotated[tuple[Positive, Positive], Field(strict=False)]  # (height, width)
+Side = Annotated[int, Field(ge=32)]  # the backbone halves it five times
+Size = Annotated[tuple[Side, Side], Field(strict=False)]  # (height, width)
 
 
 class Block(BaseModel):
@@ -121,6 +123,13 @@ class Cell(Block):
     steps: Positive | None = None  # pinned; then `tracks` leaves diffusion.steps out
     seed: NonNegative = 0  # added to the seed of params.yaml; a further seed is a further cell
 
+    @model_validator(mode="after")
+    def _tracks_what_it_reads(self) -> "Cell":
+        wanted = "diffusion.network" if self.steps is not None else self.family
+        if self.tracks != wanted:
+            raise ValueError(f"tracks must be '{wanted}', or the training goes stale unseen")
+        return self
+
     def name(self) -> str:
         """The cell's key in grid.yaml, where only what differs from the default is spelled out."""
         parts = [self.benchmark, self.setting, self.method]
@@ -139,6 +148,18 @@ class Network(Block):
     width: Positive
     outputs: dict[str, Positive]  # task -> channels, in the benchmark's order
     options: Plain | Diffusion
+
+    def plain(self) -> Plain:
+        """The options of a method of the plain family."""
+        if isinstance(self.options, Plain):
+            return self.options
+        raise UserError(f"method '{self.method}' is of family 'plain', but its cell says '{self.family}'")
+
+    def diffusion(self) -> Diffusion:
+        """The options of a method of the diffusion family."""
+        if isinstance(self.options, Diffusion):
+            return self.options
+        raise UserError(f"method '{self.method}' is of family 'diffusion', but its cell says '{self.family}'")
 
 
 class Training(Block):
@@ -197,20 +218,18 @@ class Grid(Block):
     @model_validator(mode="after")
     def _names_agree(self) -> "Grid":
         for key, cell in self.cells.items():
-            if cell.name() != key:
-                raise ValueError(f"cells.{key} describes the cell '{cell.name()}': mend the name or the fields")
+            _require_name(key, cell)
             if cell.benchmark not in self.benchmarks:
                 raise ValueError(f"cells.{key}: benchmark '{cell.benchmark}' is not in benchmarks")
-            if cell.tracks != _tracks(cell):
-                raise ValueError(f"cells.{key}: tracks must be '{_tracks(cell)}', or its training goes stale unseen")
         for key in self.extra:
             if key not in self.cells:
                 raise ValueError(f"extra: '{key}' is not a cell; {nearest(key, self.cells)}")
         return self
 
 
-def _tracks(cell: Cell) -> str:
-    return "diffusion.network" if cell.steps is not None else cell.family
+def _require_name(key: str, cell: Cell) -> None:
+    if cell.name() != key:
+        raise UserError(f"grid.yaml: cells.{key} describes the cell '{cell.name()}': mend the name or the fields")
 
 
 class Project:
@@ -226,8 +245,8 @@ class Project:
 
     def __init__(self, root: Path, folder: str = ".") -> None:
         self.folder = Path(root) / folder
-        self.params = _load_yaml(self.folder / "params.yaml")
-        self.grid = _load_yaml(self.folder / "grid.yaml")
+        self.params = load_yaml(self.folder / "params.yaml")
+        self.grid = load_yaml(self.folder / "grid.yaml")
         self.paths = Paths(root=Path(root), scale=str(self.block("scale")))
 
     def block(self, key: str) -> Any:
@@ -236,7 +255,9 @@ class Project:
 
     def cell(self, key: str) -> Cell:
         """One cell of grid.yaml."""
-        return _validated(Cell, _dig(self.grid, f"cells.{key}", "grid.yaml"), f"grid.yaml: cells.{key}")
+        cell = _validated(Cell, _dig(self.grid, f"cells.{key}", "grid.yaml"), f"grid.yaml: cells.{key}")
+        _require_name(key, cell)
+        return cell
 
 
 def for_download(project: Project, benchmark: str) -> tuple[Data, int]:
@@ -253,7 +274,12 @@ def for_training(project: Project, key: str) -> Training:
     cell = project.cell(key)
     where = f"scales.{project.paths.scale}.train.{cell.benchmark}"
     recipe = _validated(Train, project.block(where), f"params.yaml: {where}")
-    return Training(cell=cell, recipe=recipe, options=_options(project, cell), seed=_seed(project) + cell.seed)
+    options = _options(project, cell)
+    if isinstance(options, Diffusion) and recipe.width % options.network.heads:
+        raise UserError(
+            f"params.yaml: {where}.width {recipe.width} is no multiple of diffusion.network.heads {options.network.heads}"
+        )
+    return Training(cell=cell, recipe=recipe, options=options, seed=_seed(project) + cell.seed)
 
 
 def for_evaluation(project: Project, key: str) -> Cell:
@@ -288,12 +314,13 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _load_yaml(path: Path) -> dict[str, Any]:
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds keys and values."""
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = YAML(typ="safe").load(path)  # YAML 1.2, as DVC writes it: 1e-05 is a number
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run from a clone of the project, or name its folder with --project") from None
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path} must hold keys and values, but holds {type(loaded).__name__}")

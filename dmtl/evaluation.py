@@ -19,7 +19,7 @@ def evaluate(model: Method, shard: Shard, seed: int, batch: int = 8) -> dict[str
     """Evaluate a network on a test shard.
 
     Args:
-        model: in evaluation mode, on the device to be used.
+        model: in evaluation mode; it is moved to the GPU if there is one.
         shard: the test shard; its tasks must be the model's.
         seed: of the inference noise, which is drawn for each image by its id.
         batch: images at a time; the result does not depend on it but for rounding.
@@ -30,7 +30,8 @@ def evaluate(model: Method, shard: Shard, seed: int, batch: int = 8) -> dict[str
     if model.outputs != shard.outputs:
         raise UserError(f"{shard.path} holds {shard.outputs}, but the model predicts {model.outputs}: not the same benchmark")
     metrics: dict[str, dict[str, Metric]] = {}
-    device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
     batches = evaluation_batches(EvaluationSet(shard, seed), model.tasks, batch)
     for cpu_batch in tqdm(batches, desc="evaluating", unit="batch", disable=None, leave=False):
         one = cpu_batch.to(device)
@@ -48,4 +49,4 @@ def _computed(metrics: dict[str, Metric] | None) -> Scores | None:
 
 def result_of(description: dict[str, Any], scores: dict[str, Scores | None]) -> dict[str, Any]:
     """The content of a result file: what was evaluated, and its scores."""
-    return {name: description[name] for name in ("cell", "scale", "seed")} | {"metrics": scores}
+    return {name: description.get(name) for name in ("cell", "scale", "seed")} | {"metrics": scores}

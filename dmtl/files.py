@@ -23,8 +23,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} could not be written ({error.strerror or error}): free the disk or mend the folder") from error
+    except (OSError, RuntimeError) as error:  # torch.save raises the latter when the disk is full
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
+        raise UserError(f"{path} could not be written ({reason}): free the disk or mend the folder") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,8 +43,11 @@ def read_json(path: Path) -> dict:
         UserError: it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: an earlier stage writes it; run 'dvc repro'") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): delete it and run 'dvc repro'") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold a JSON object, but holds {type(content).__name__}: delete it and run 'dvc repro'")
+    return content

@@ -27,26 +27,43 @@ def _edited(folder: Path, key: str, value: object) -> Project:
     return Project(write_project(folder, params))
 
 
+def _load(folder: Path, key: str, value: object) -> None:
+    project = _edited(folder, key, value)
+    for_download(project, "nyud")
+    for_training(project, CELL)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("scales.demo.train.nyud.epochz", 3, "epochz: unknown key; did you mean 'epochs'"),
         ("scales.demo.train.nyud.epochs", "ten", r"epochs: Input should be a valid integer.*'ten'"),
         ("scales.demo.train.nyud.epochs", 0, "epochs: Input should be greater than or equal to 1"),
-        ("scales.demo.train.nyud.learning_rate", "1e-3", "learning_rate: Input should be a valid number"),
+        ("scales.demo.train.nyud.learning_rate", "fast", "learning_rate: Input should be a valid number"),
         ("scales.demo.train.nyud.precision", "bf16", "precision: Input should be '32-true' or 'bf16-mixed'"),
         ("scales.demo.train.nyud.task_weights", {"depht": 1.0}, "'depht' is not a task; did you mean 'depth'"),
         ("diffusion.steps", -1, "steps: Input should be greater than or equal to 1"),
         ("diffusion.network.headz", 4, "headz: unknown key; did you mean 'heads'"),
         ("diffusion.network.sampler", "ddim", "sampler: Input should be 'posterior' or 'direct'"),
         ("seed", "zero", "seed is 'zero'"),
+        ("scales.demo.train.nyud.width", 6, r"nyud\.width 6 is no multiple of diffusion\.network\.heads 4"),
+        ("scales.demo.data.nyud.size", [16, 64], "size.0: Input should be greater than or equal to 32"),
         ("scale", "dmeo", "no key 'scales.dmeo'; did you mean 'demo'"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, key: str, value: object, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        for_training(_edited(tmp_path, key, value), CELL)
+        _load(tmp_path, key, value)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_as_dvc_writes_them_are_numbers(tmp_path: Path) -> None:
+    """`dvc exp run -S ...learning_rate=1e-5` writes 1e-05, which YAML 1.1 takes for a text."""
+    folder = write_project(tmp_path, tiny_params())
+    text = (folder / "params.yaml").read_text()
+    assert "learning_rate: 0.0015" in text
+    (folder / "params.yaml").write_text(text.replace("learning_rate: 0.0015", "learning_rate: 1e-05"))
+    assert for_training(Project(folder), CELL).recipe.learning_rate == 1e-5
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
@@ -94,8 +111,9 @@ def test_a_cell_that_contradicts_itself_is_refused(tmp_path: Path, field: str, v
     grid = yaml.safe_load((folder / "grid.yaml").read_text())
     grid["cells"][CELL][field] = value
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid))
-    with pytest.raises(UserError, match=message):
-        for_report(Project(folder))
+    for load in (for_report, lambda project: for_training(project, CELL)):
+        with pytest.raises(UserError, match=message):
+            load(Project(folder))
 
 
 def test_pinned_steps_do_not_read_the_number_of_steps(tmp_path: Path) -> None:

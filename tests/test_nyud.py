@@ -9,12 +9,13 @@ import pytest
 
 from dmtl.benchmarks import nyud
 from dmtl.benchmarks.mappings import TASKS as MAPPED_TASKS
-from dmtl.benchmarks.mappings import read_mapping
+from dmtl.benchmarks.mappings import content_sha256, read_mapping
 from dmtl.benchmarks.raw import Raw, benchmark_module, find_mapping
 from dmtl.config import SETTINGS, Data, Paths
 from dmtl.data.build import build_shards
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
+from dmtl.files import write_json
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_the_masks_of_a_local_tree_are_the_mapping_files(raw: Raw) -> None:
     assert shard.mask("full").all()
 
 
-def test_the_published_mappings_go_into_the_shard_bit_for_bit(shared_data: Path) -> None:
+def test_the_published_mappings_are_the_same_in_both_forms(shared_data: Path) -> None:
     folder = shared_data / "xtc_mappings"
     for setting in ("onelabel", "randomlabels"):
         canonical = read_mapping(find_mapping(folder, "nyud", setting))
@@ -127,11 +128,13 @@ def test_real_frames_go_through(real_nyud: Path, tmp_path: Path, monkeypatch: py
 def test_a_synthetic_draw_is_of_the_published_kind(tmp_path: Path) -> None:
     data = Data(source="synthetic", size=(36, 48), train=60, val=1)
     raw = Raw("nyud", data, seed=0, paths=Paths(root=tmp_path, scale="test"))
-    folder = raw.paths.raw("nyud") / "train" / "image"
+    folder = tmp_path / "train" / "image"
     folder.mkdir(parents=True)
-    for k in range(60):
+    for k in range(70):  # ten more than are used
         (folder / f"{k}.npy").touch()
-    masks = raw.masks(raw.paths.raw("nyud"))
+    listed = {setting: content_sha256(raw._mapping(setting, tmp_path)) for setting in SETTINGS}
+    write_json(raw.paths.manifest("nyud"), {"mappings": listed})
+    masks = raw.masks(tmp_path)
     assert list(masks) == list(SETTINGS)
     assert (masks["onelabel"].sum(1) == 1).all()
     assert masks["onelabel"].sum(0).tolist() == [20, 20, 20]
@@ -197,6 +200,27 @@ def test_a_file_that_changed_since_it_was_listed_is_refused(raw: Raw) -> None:
     _edit("val/image/0.npy", lambda a: a * 0.5)(_tree(raw))  # type: ignore[operator]
     with pytest.raises(UserError, match=r"0\.npy has changed since it was listed: run 'dvc repro -f download@nyud'"):
         build_shards(raw)
+
+
+def test_a_mapping_that_changed_since_it_was_listed_is_refused(raw: Raw) -> None:
+    raw.write_manifest()
+    (Path(os.environ["DMTL_MAPPINGS"]) / "nyud_onelabel.tsv").write_text("0\t010\n1\t011\n")
+    with pytest.raises(UserError, match=r"nyud_onelabel\.tsv has changed since it was listed"):
+        build_shards(raw)
+
+
+def test_a_mapping_of_another_benchmark_is_refused(raw: Raw) -> None:
+    (Path(os.environ["DMTL_MAPPINGS"]) / "nyud_onelabel.tsv").write_text("0\t10\n1\t01\n")
+    with pytest.raises(UserError, match="is of the tasks semseg, depth, but nyud has semseg, depth, normals"):
+        _build(raw)
+
+
+def test_another_seed_draws_other_scenes(tmp_path: Path) -> None:
+    data = Data(source="synthetic", size=(36, 48), train=1, val=1)
+    roots = [Raw("nyud", data, seed, Paths(root=tmp_path, scale="test")).obtain() for seed in (0, 1, 0)]
+    images = [np.load(root / "train" / "image" / "0.npy") for root in roots]
+    assert roots[0] == roots[2]
+    assert not np.array_equal(images[0], images[1])
 
 
 @pytest.mark.parametrize("text", ["0\t100\n", "0\t100\n1\t010\n2\t001\n"])

@@ -98,6 +98,19 @@ def test_what_a_training_depends_on(root: Path) -> None:
         assert unwatched == []
 
 
+def test_a_checkpoint_is_of_the_code_that_dvc_watches(root: Path) -> None:
+    from dmtl.config import Project
+    from dmtl.training.loop import code_of
+
+    deps = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]["train"]["do"]["deps"]
+    cell = Project(root).cell("nyud-onelabel-diffusion_feature")
+    watched: set[Path] = set()
+    for dep in deps:
+        path = root / dep.replace("${item.family}", cell.family).replace("${item.method}", cell.method)
+        watched |= set(path.glob("*.py")) if path.is_dir() else {path}
+    assert set(code_of(cell)) == {path for path in watched if path.is_relative_to(root / "dmtl")}
+
+
 def test_both_pipelines_have_the_same_stages(root: Path) -> None:
     """study/dvc.yaml is dvc.yaml with its own parameters, grid and working folder."""
 

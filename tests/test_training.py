@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -55,11 +56,12 @@ def test_another_seed_gives_other_weights(tiny: Path) -> None:
     assert _train(tiny, "nyud-full-mtl_baseline") != first
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("method", ["single_task", "diffusion_prediction"])
-def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch, method: str, precision: str) -> None:
     """Stopped by a signal after each step in turn, the training ends with the same bytes."""
     cell = f"nyud-randomlabels-{method}"
-    _set(tiny, epochs=2)
+    _set(tiny, epochs=2, precision=precision)
     expected = _train(tiny, cell)
     original = loop.Run.__init__
 
@@ -138,15 +140,18 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tiny: Path) -> None:
             scratch.load()
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
+def test_a_full_disk_keeps_the_last_checkpoint(tiny: Path) -> None:
     with Scratch(tiny, "demo/cell", "a" * 64) as scratch:
         scratch.save({"step": 1})
-        monkeypatch.setattr(checkpoint.torch, "save", full)
-        with pytest.raises(UserError, match=r"could not be written \(No space left on device"):
-            scratch.save({"step": 2})
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        try:
+            with pytest.raises(UserError, match=r"checkpoint\.pt could not be written .*: free the disk") as caught:
+                scratch.save({"step": 2, "weights": torch.zeros(100_000)})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert "\n" not in str(caught.value)
         state = scratch.load()
         assert state is not None
         assert state["step"] == 1
@@ -188,6 +193,27 @@ def test_task_weights_weigh(tiny: Path) -> None:
     _set(tiny, task_weights=weights)
     (entry,) = json.loads(_train(tiny, "nyud-full-mtl_baseline")["history.json"])
     assert entry["losses"]["total"] == pytest.approx(sum(w * entry["losses"][t] for t, w in weights.items()), rel=1e-5)
+
+
+def test_a_hidden_label_teaches_nothing(tiny: Path) -> None:
+    """Every label that the setting hides is overwritten; the weights come out the same."""
+    cell = "nyud-onelabel-diffusion_prediction"
+    expected = _train(tiny, cell)["model.safetensors"]
+    shard = Shard(Project(tiny).paths.shard("nyud", "train"))
+    mask = shard.mask("onelabel")
+    shard._close()
+    with h5py.File(shard.path, "r+") as file:
+        for k, row in enumerate(mask):
+            for task, visible in zip(shard.outputs, row, strict=True):
+                if not visible:
+                    file[task][k] = 1
+    assert _train(tiny, cell)["model.safetensors"] == expected
+
+
+def test_a_missing_task_weight_is_named(tiny: Path) -> None:
+    _set(tiny, task_weights={"semseg": 1.0, "normals": 1.0})
+    with pytest.raises(UserError, match="task_weights of nyud lacks 'depth'"):
+        _train(tiny, "nyud-full-mtl_baseline")
 
 
 def test_single_task_networks_do_not_see_each_other(tiny: Path) -> None:
@@ -277,4 +303,5 @@ def test_gradients_are_clipped_to_the_norm(tiny: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.optim.Adam, "step", step)
     _set(tiny, clip=0.01)
     _train(tiny, "nyud-full-mtl_baseline")
+    assert norms
     assert np.allclose(norms, 0.01, rtol=1e-3)

@@ -20,6 +20,7 @@ CLASSES = (
 )  # fmt: skip
 SIZE = (288, 384)
 ARRAYS = ("image", "label", "depth", "normal")
+SCENES = rooms  # what draws the synthetic ones
 LONGEST_NORMAL = 1.01  # stored normals are unit vectors to rounding, or zero
 
 

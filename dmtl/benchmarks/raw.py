@@ -9,10 +9,10 @@ from types import ModuleType
 import numpy as np
 from tqdm import tqdm
 
-from dmtl.benchmarks.mappings import Mapping, draw_mapping, read_mapping
+from dmtl.benchmarks.mappings import Mapping, content_sha256, draw_mapping, read_mapping
 from dmtl.benchmarks.sample import Sample
 from dmtl.benchmarks.sources import file_record, local_path
-from dmtl.config import SETTINGS, Data, Paths
+from dmtl.config import SETTINGS, Data, Paths, digest
 from dmtl.errors import UserError, nearest
 from dmtl.files import read_json, write_json
 
@@ -61,7 +61,8 @@ class Raw:
         """
         if self.data.source == "local":
             return local_path(self.paths.root, self.name)
-        root = self.paths.raw(self.name)
+        scenes = file_record(Path(str(self.module.SCENES.__file__)))  # other code or another seed draws other scenes
+        root = self.paths.raw(self.name) / digest(self.seed, scenes)[:12]
         for split in SPLITS:
             self.module.synthesise(root, split, self._limit(split), self.seed)
         return root
@@ -76,7 +77,9 @@ class Raw:
         splits = {split: self.ids(root, split) for split in SPLITS}
         names = [name for split in SPLITS for image_id in splits[split] for name in self.module.files(split, image_id)]
         files = {name: file_record(root / name) for name in tqdm(names, desc=f"{self.name}: hashing", unit="file", disable=None)}
-        write_json(self.paths.manifest(self.name), {"source": self.data.source, "splits": splits, "files": files})
+        mappings = {setting: content_sha256(self._mapping(setting, root)) for setting in SETTINGS}
+        manifest = {"source": self.data.source, "splits": splits, "mappings": mappings, "files": files}
+        write_json(self.paths.manifest(self.name), manifest)
 
     def samples(self, root: Path, split: str) -> Iterator[Sample]:
         """The samples of a split in order, each file checked against the manifest first.
@@ -88,20 +91,45 @@ class Raw:
         for image_id in tqdm(self.ids(root, split), desc=f"{self.name}: {split}", unit="image", disable=None):
             for name in self.module.files(split, image_id):
                 if file_record(root / name) != listed.get(name):
-                    raise UserError(f"{root / name} has changed since it was listed: run 'dvc repro -f download@{self.name}'")
+                    raise self._changed(root / name)
             yield self.module.read(root, split, image_id)
 
     def masks(self, root: Path) -> dict[str, np.ndarray]:
-        """Setting -> `(N, T)` uint8 of the training images: XTC's own files for real data, else a seeded draw of that kind."""
-        everything = self.module.ids(root, "train")
-        used = self.ids(root, "train")
-        return {setting: self._mapping(setting, everything).rows(everything)[: len(used)] for setting in SETTINGS}
+        """Setting -> `(N, T)` uint8 of the training images: XTC's own files for real data, else a seeded draw of that kind.
 
-    def _mapping(self, setting: str, ids: list[str]) -> Mapping:
-        if self.data.source == "local" and setting != "full":
-            return read_mapping(find_mapping(local_path(self.paths.root, "mappings"), self.name, setting))
-        rng = np.random.default_rng([self.seed, SETTINGS.index(setting)])
-        return draw_mapping(setting, ids, tuple(self.module.TASKS), rng)
+        Raises:
+            UserError: a mapping is not the one that was listed, or is not of these images and tasks.
+        """
+        listed = read_json(self.paths.manifest(self.name))["mappings"]
+        masks = {}
+        for setting in SETTINGS:
+            mapping = self._mapping(setting, root)
+            if content_sha256(mapping) != listed.get(setting):
+                raise self._changed(mapping.source)
+            masks[setting] = mapping.rows(self._mapped_ids(root))[: len(self.ids(root, "train"))]
+        return masks
+
+    def _mapping(self, setting: str, root: Path) -> Mapping:
+        tasks = tuple(self.module.TASKS)
+        if self.data.source == "synthetic" or setting == "full":
+            rng = np.random.default_rng([self.seed, SETTINGS.index(setting)])
+            return draw_mapping(setting, self._mapped_ids(root), tasks, rng)
+        mapping = read_mapping(find_mapping(local_path(self.paths.root, "mappings"), self.name, setting))
+        if mapping.tasks != tasks:
+            raise UserError(
+                f"{mapping.source} is of the tasks {', '.join(mapping.tasks)}, but {self.name} has {', '.join(tasks)}"
+            )
+        return mapping
+
+    def _mapped_ids(self, root: Path) -> list[str]:
+        """What a mapping covers: the published ones every training image, a drawn one those that are used."""
+        return self.ids(root, "train") if self.data.source == "synthetic" else self.module.ids(root, "train")
+
+    def _changed(self, what: object) -> UserError:
+        stage = f"download@{self.name}"
+        return UserError(
+            f"{what} has changed since it was listed: run 'dvc repro -f {stage}' (the study's: study/dvc.yaml:{stage})"
+        )
 
     def _limit(self, split: str) -> int | None:
         return self.data.train if split == "train" else self.data.val

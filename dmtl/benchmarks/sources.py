@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from dmtl.config import load_yaml
 from dmtl.errors import UserError
 
 
@@ -34,13 +34,7 @@ def local_path(root: Path, name: str) -> Path:
 
 def _local_settings(root: Path) -> dict[str, object]:
     file = root / "local.yaml"
-    try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(settings or {}, dict):
-        raise UserError(f"{file} must hold lines such as 'nyud: /its/folder'")
-    return settings or {}
+    return load_yaml(file) if file.is_file() else {}
 
 
 def read_bytes(path: Path) -> bytes:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 from safetensors.torch import load_model as load_safetensors
+from safetensors.torch import save
+from torch import nn
 
 from dmtl.config import Network
 from dmtl.errors import UserError
-from dmtl.files import read_json
+from dmtl.files import read_json, replacing
 from dmtl.models.method import Method
 
 SHARED = {"method", "trunk", "decoders"}  # files here that are no method
@@ -49,6 +51,12 @@ def load_model(folder: str | Path) -> Method:
             raise UserError(f"{folder / 'model.safetensors'} is damaged ({error}); train it again") from None
         raise
     return model.eval()
+
+
+def save_weights(folder: Path, model: nn.Module) -> None:
+    """Write model.safetensors of a model folder."""
+    with replacing(folder / "model.safetensors") as temporary:
+        temporary.write_bytes(save({name: value.contiguous().cpu() for name, value in model.state_dict().items()}))
 
 
 def read_description(folder: Path) -> dict:

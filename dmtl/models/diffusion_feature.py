@@ -4,7 +4,7 @@ https://prismformore.github.io/diffusionmtl/, Section 3.2 and Fig. 3; layers and
 (models.md 1.2).
 """
 
-from dmtl.config import Diffusion, Network
+from dmtl.config import Network
 from dmtl.models.decoders import prediction_heads
 from dmtl.models.diffusion.denoiser import Denoiser
 from dmtl.models.diffusion.network import DiffusionNetwork
@@ -15,8 +15,7 @@ class FeatureDiffusion(DiffusionNetwork):
     """The state is the task's feature map; a 1x1 head predicts after the last step."""
 
     def __init__(self, network: Network) -> None:
-        assert isinstance(network.options, Diffusion)
-        super().__init__(network, network.options.network.feature)
+        super().__init__(network, network.diffusion().network.feature)
         self.final_heads = prediction_heads(network.outputs, network.width)
 
     def _make_denoiser(self) -> Denoiser:

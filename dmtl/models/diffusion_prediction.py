@@ -4,7 +4,7 @@ https://prismformore.github.io/diffusionmtl/, Section 3.2 and Figs 2 and 4. No c
 paper's text where the printed parameters and FLOPs allow it (models.md 1.3, design B).
 """
 
-from dmtl.config import Diffusion, Network
+from dmtl.config import Network
 from dmtl.models.diffusion.denoiser import Denoiser
 from dmtl.models.diffusion.network import DiffusionNetwork
 from dmtl.models.method import Maps
@@ -22,5 +22,4 @@ class PredictionDiffusion(DiffusionNetwork):
 
 def build(network: Network) -> PredictionDiffusion:
     """The network of Prediction Diffusion."""
-    assert isinstance(network.options, Diffusion)
-    return PredictionDiffusion(network, network.options.network.prediction)
+    return PredictionDiffusion(network, network.diffusion().network.prediction)

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
+from dmtl.errors import UserError
+
 
 class Trunk(nn.Module):
     """Backbone and fusion: `(B, 3, H, W)` -> `(B, width, H/8, W/8)`.
@@ -42,9 +44,17 @@ def _out_channels(stage: nn.Sequential) -> int:
 
 
 def load_imagenet_weights(network: nn.Module, backbone: str) -> None:
-    """Give every trunk in `network` torchvision's first ImageNet weights of `backbone` (downloaded once, hash checked)."""
+    """Give every trunk in `network` torchvision's first ImageNet weights of `backbone` (downloaded once, hash checked).
+
+    Raises:
+        UserError: they are not on this machine and cannot be downloaded.
+    """
     weights = get_model_weights(backbone)["IMAGENET1K_V1"]
-    state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    try:
+        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        cache = f"{torch.hub.get_dir()}/checkpoints"
+        raise UserError(f"{weights.url} cannot be had ({error}): go online, or put the file into {cache}") from None
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     for module in network.modules():
         if isinstance(module, Trunk):

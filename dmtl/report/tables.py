@@ -57,7 +57,7 @@ def write_report(grid: Grid, paths: Paths) -> None:
         entries = list(table_entries(table, grid, results, comparable=paths.scale == "paper"))
         _write_csv(entries, paths, table)
         with replacing(paths.reports() / f"table{table}.md") as temporary:
-            temporary.write_text(_markdown(table, entries, results, grid, paths.scale), encoding="utf-8")
+            temporary.write_text(_markdown(table, entries, results, paths.scale), encoding="utf-8")
     write_json(paths.reports() / "summary.json", _summary(grid, results))
 
 
@@ -83,7 +83,8 @@ def _rows(table: int, grid: Grid) -> list[Row]:
     benchmarks = {row.benchmark for row in printed}
     own = [row_of(grid.cells[key]) for key in grid.extra if grid.cells[key].benchmark in benchmarks]
     every = dict.fromkeys([*own, *printed])
-    return sorted(every, key=lambda row: (row.benchmark, list(SETTINGS).index(row.setting), list(METHODS).index(row.method)))
+    order = [*METHODS, *sorted({row.method for row in every} - METHODS.keys())]
+    return sorted(every, key=lambda row: (row.benchmark, list(SETTINGS).index(row.setting), order.index(row.method)))
 
 
 def _columns(benchmark: str) -> list[tuple[str, str]]:
@@ -110,7 +111,7 @@ def _summary(grid: Grid, results: dict[Row, Trained]) -> dict[str, dict[str, flo
     return {"delta_m": {f"{row.benchmark}-{row.setting}-{row.method}": mean(values) for row, values in gains.items() if values}}
 
 
-def _markdown(table: int, entries: list[Entry], results: dict[Row, Trained], grid: Grid, scale: str) -> str:
+def _markdown(table: int, entries: list[Entry], results: dict[Row, Trained], scale: str) -> str:
     lines = [f"# Table {table}, scale {scale}", "", _provenance(scale), ""]
     for benchmark in dict.fromkeys(entry.benchmark for entry in entries):
         lines += [f"## {benchmark.upper()}", "", *_scores([e for e in entries if e.benchmark == benchmark], table), ""]
@@ -134,11 +135,17 @@ def _scores(entries: list[Entry], table: int) -> list[str]:
     body = []
     for row in dict.fromkeys(entry.row for entry in entries):
         numbers = [_number(cells[row, task]) for task, _ in columns]
-        body.append([SETTINGS[row.setting], METHODS[row.method], *numbers])
+        body.append([SETTINGS[row.setting], METHODS.get(row.method, row.method), *numbers])
         copied = published.figures(table, row, source="[6]")
         if copied:
             figures = [f"(<i>{copied[task, metric]:g}</i>)" if (task, metric) in copied else "–" for task, metric in columns]
-            body.append([SETTINGS[row.setting], f"<i>{METHODS[row.method].rstrip('*')} of [6], another network</i>", *figures])
+            body.append(
+                [
+                    SETTINGS[row.setting],
+                    f"<i>{METHODS.get(row.method, row.method).rstrip('*')} of [6], another network</i>",
+                    *figures,
+                ]
+            )
     return _grid(["# labels", "Method", *(_heading(task) for task, _ in columns)], body)
 
 
@@ -154,7 +161,7 @@ def _initial_against_final(benchmark: str, results: dict[Row, Trained]) -> list[
             f"{_format(mean(s[task] for s in trained.initial), task)} → {_format(mean(s[task] for s in trained.final), task)}"
             for task in tasks
         ]
-        body.append([SETTINGS[row.setting], METHODS[row.method], *pairs])
+        body.append([SETTINGS[row.setting], METHODS.get(row.method, row.method), *pairs])
     return ["Initial → final predictions:", "", *_grid(["# labels", "Method", *(_heading(task) for task in tasks)], body), ""]
 
 

@@ -13,16 +13,15 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from dmtl.config import Paths, Train, Training, digest
-from dmtl.data.loading import TrainingSet, training_batches
+from dmtl.config import Cell, Paths, Train, Training, digest
+from dmtl.data.loading import EpochBatches, TrainingSet, training_batches
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
-from dmtl.files import replacing, write_json
-from dmtl.models import build
+from dmtl.files import write_json
+from dmtl.models import build, save_weights
 from dmtl.models.method import Method
 from dmtl.models.trunk import load_imagenet_weights
 from dmtl.tracking import Tracker, track
@@ -69,7 +68,10 @@ def train(training: Training, paths: Paths) -> None:
     """
     name = training.cell.name()
     shard = Shard(paths.shard(training.cell.benchmark, "train"))
-    identity = digest(training, _sha256(shard.path))
+    unweighted = [task for task in shard.outputs if task not in training.recipe.task_weights]
+    if unweighted:
+        raise UserError(f"params.yaml: task_weights of {training.cell.benchmark} lacks '{unweighted[0]}': give it a weight")
+    identity = digest(training, _sha256(shard.path), *map(_sha256, code_of(training.cell)))
     with Scratch(paths.root, f"{paths.scale}/{name}", identity) as scratch, track(training, paths, scratch.folder) as tracker:
         torch.manual_seed(training.seed)
         fabric = Fabric(accelerator="auto", devices=1, precision=training.recipe.precision)
@@ -178,14 +180,13 @@ def _dataset(run: Run, network: Method) -> TrainingSet:
 
 def _batches(data: TrainingSet, recipe: Train) -> int:
     """Steps an epoch."""
-    return len(training_batches(data, recipe.batch, epoch=0, start=0, workers=0))
+    return len(EpochBatches(len(data), recipe.batch, data.seed, epoch=0))
 
 
 def _write_model(run: Run, paths: Paths, identity: str) -> None:
     """model.safetensors, history.json and, last, model.json, whose presence therefore means that all is there."""
     folder = paths.model(run.training.cell.name())
-    with replacing(folder / "model.safetensors") as temporary:
-        save_file({name: value.contiguous().cpu() for name, value in run.model.state_dict().items()}, temporary)
+    save_weights(folder, run.model)
     write_json(folder / "history.json", run.history)
     description = {
         "cell": run.training.cell.name(),
@@ -195,6 +196,15 @@ def _write_model(run: Run, paths: Paths, identity: str) -> None:
         "identity": identity,
     }
     write_json(folder / "model.json", description)
+
+
+def code_of(cell: Cell) -> list[Path]:
+    """The source files that decide a cell's weights, as dvc.yaml lists them: a checkpoint of other code is not gone on with."""
+    package = Path(__file__).resolve().parents[1]
+    shared = [f"data/{name}.py" for name in ("batch", "loading", "shards", "transforms")]
+    shared += [f"models/{name}.py" for name in ("method", "trunk", "decoders", cell.method)]
+    folders = [*package.glob("training/*.py"), *package.glob(f"models/{cell.family}/*.py")]
+    return sorted([package / "tasks.py", package / "losses.py", *(package / name for name in shared), *folders])
 
 
 def _sha256(path: Path) -> str:

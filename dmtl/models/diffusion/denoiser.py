@@ -34,17 +34,13 @@ class Denoiser(nn.Module):
         self.heads = nn.ModuleDict({task: task_head(width) for task in inputs})
         self.predict = nn.ModuleDict({task: nn.Conv2d(width, n, 1) for task, n in (outputs or {}).items()})
 
-    def condition_tokens(self, condition: Tensor) -> Tensor:
-        """`(B, width, h, w)` -> `(B, N, width)`; the same at every step, so made once."""
-        return self._tokens(condition)
-
     def forward(self, noisy: Maps, step: int, condition: Tensor, rows: Maps) -> Maps:
         """Estimate of the clean maps.
 
         Args:
             noisy: task -> `(n_t, C_t, h, w)`, x_t of the task's pairs.
             step: the step's index, S-1 (noisiest) to 0.
-            condition: `(B, N, width)` from `condition_tokens`.
+            condition: `(B, N, width)`, `tokens` of the condition feature; the same at every step.
             rows: task -> `(n_t,)` int64, the image of each pair.
 
         Returns:
@@ -53,20 +49,20 @@ class Denoiser(nn.Module):
         groups = [len(index) for index in rows.values()]
         embedding = torch.cat([self.embed[task](noisy[task]) for task in rows])
         embedding = embedding + self.step_embedding(step)[:, None, None]
-        memory, query = self._tokens(embedding), condition[torch.cat(list(rows.values()))]
+        memory, query = self.tokens(embedding), condition[torch.cat(list(rows.values()))]
         for block in self.blocks:
             query, memory = block(query, memory)
         refined = self._untokens(query, embedding.shape[-2:]) + embedding
         return {task: self._head(task, part) for task, part in zip(rows, refined.split(groups), strict=True)}
 
-    def _head(self, task: str, x: Tensor) -> Tensor:
-        x = self.heads[task](x)
-        return self.predict[task](x) if self.predict else x
-
-    def _tokens(self, maps: Tensor) -> Tensor:
+    def tokens(self, maps: Tensor) -> Tensor:
         """`(P, width, h, w)` -> `(P, h/stride * w/stride, width)`."""
         small = F.interpolate(maps, size=self._token_grid(maps.shape[-2:]), mode="bilinear", align_corners=False)
         return small.flatten(2).transpose(1, 2)
+
+    def _head(self, task: str, x: Tensor) -> Tensor:
+        x = self.heads[task](x)
+        return self.predict[task](x) if self.predict else x
 
     def _untokens(self, tokens: Tensor, size: torch.Size) -> Tensor:
         """The way back: `(P, N, width)` -> `(P, width, h, w)`."""

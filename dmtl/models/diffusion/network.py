@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dmtl.config import Condition as ConditionOptions
-from dmtl.config import Diffusion, Network
+from dmtl.config import Network
 from dmtl.data.batch import Batch
 from dmtl.losses import upsampled_loss
 from dmtl.models.decoders import Decoders
@@ -31,8 +31,7 @@ class DiffusionNetwork(Method):
 
     def __init__(self, network: Network, condition: ConditionOptions) -> None:
         super().__init__(network.outputs)
-        options = network.options
-        assert isinstance(options, Diffusion)
+        options = network.diffusion()
         self.options = options.network
         self.width = network.width
         self.schedule: Schedule = make_schedule(
@@ -70,7 +69,7 @@ class DiffusionNetwork(Method):
         def draw(task: str, step: int, shape: tuple[int, ...]) -> Tensor:
             return noise * gaussian(keys[rows[task]], task, step, shape)
 
-        condition = self.denoiser.condition_tokens(self.condition(features, initial))
+        condition = self.denoiser.tokens(self.condition(features, initial))
         start = {task: self.start(features, initial)[task][index] for task, index in rows.items()}
         steps = self.schedule.steps
         state = {task: self._diffuse(x, draw(task, steps, x.shape[1:])) for task, x in start.items()}

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from dmtl.config import Network, Plain
+from dmtl.config import Network
 from dmtl.data.batch import Batch
 from dmtl.losses import upsampled_loss
 from dmtl.models.decoders import Decoders
@@ -15,9 +15,8 @@ class PlainNetwork(Method):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network.outputs)
-        assert isinstance(network.options, Plain)
         self.trunk = Trunk(network.backbone, network.width)
-        self.decoders = Decoders(network.outputs, network.width, network.options.decoder_blocks)
+        self.decoders = Decoders(network.outputs, network.width, network.plain().decoder_blocks)
 
     def forward(self, batch: Batch) -> Maps:
         _, predictions = self.decoders(self.trunk(batch.images))
