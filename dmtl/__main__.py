@@ -27,6 +27,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print the result file's content instead of a table")
     evaluate.set_defaults(run=_evaluate)
 
+    official = commands.add_parser("import-official", help="turn the authors' released checkpoint into a model folder")
+    official.add_argument("file", type=Path, metavar="FILE", help="their Feature Diffusion weights for PASCAL, a .pth file")
+    official.add_argument("--out", type=Path, required=True, metavar="MODEL_FOLDER")
+    official.set_defaults(run=_import_official)
+
     mapping = commands.add_parser("mapping", help="print an image-task mapping file of XTC as text: id TAB bits")
     mapping.add_argument("file", type=Path, metavar="FILE", help="a published .npy or .pth, or a .tsv")
     mapping.set_defaults(run=_mapping)
@@ -61,6 +66,13 @@ def _table(metrics: dict) -> str:
             initial = f"{metrics['initial'][task][name]:.4f}" if metrics["initial"] else "-"
             lines.append(f"{task:<12} {name:<12} {value:>10.4f} {initial:>10}")
     return "\n".join(lines)
+
+
+def _import_official(arguments: argparse.Namespace) -> None:
+    from dmtl.official import import_official
+
+    import_official(arguments.file, arguments.out)
+    print(f"{arguments.out} holds the released model: dmtl.load_model('{arguments.out}')")
 
 
 def _mapping(arguments: argparse.Namespace) -> None:

@@ -49,6 +49,7 @@ class MlflowTracker(Tracker):
     ) -> None:
         self._uri, self._experiment, self._name = uri, experiment, name
         self._params, self._tags, self._run_file, self._root = params, tags, run_file, root
+        self._last: dict[str, int] = {}
         self._queue: queue.SimpleQueue[tuple[dict[str, float], int] | bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work_safely, daemon=True)
         self._thread.start()
@@ -79,8 +80,15 @@ class MlflowTracker(Tracker):
         while not isinstance(item := self._queue.get(), bool):
             metrics, step = item
             now = int(time.time() * 1000)
-            client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value in metrics.items()])
+            new = [name for name in metrics if step > self._last_step(client, run, name)]
+            client.log_batch(run, metrics=[Metric(name, metrics[name], now, step) for name in new])
         client.set_terminated(run, "FINISHED" if item else "KILLED")
+
+    def _last_step(self, client: Any, run: str, name: str) -> int:
+        """The last step that the run had of a metric when this process took it up: a killed training repeats some epochs."""
+        if name not in self._last:
+            self._last[name] = max((metric.step for metric in client.get_metric_history(run, name)), default=0)
+        return self._last[name]
 
     def _experiment_id(self, client: Any) -> str:
         known = client.get_experiment_by_name(self._experiment)

@@ -23,7 +23,8 @@ from dmtl.models.diffusion.schedule import make_schedule, variances
 
 NYUD = {"semseg": 13, "depth": 1, "normals": 3}
 PASCAL = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}
-DIFFUSION = ("diffusion_feature", "diffusion_prediction")
+FAMILY = {cell["method"]: cell["family"] for cell in yaml.safe_load((ROOT / "grid.yaml").read_text())["cells"].values()}
+DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion"))
 MASKS = {
     "onelabel": [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]],
     "randomlabels": [[1, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]],
@@ -35,7 +36,7 @@ def network(
     method: str, outputs: dict[str, int] = NYUD, params: dict | None = None, width: int = 8, **options: object
 ) -> Network:
     params = params or tiny_params()
-    family = "diffusion" if method in DIFFUSION else "plain"
+    family = FAMILY.get(method, "plain")
     block = Diffusion.model_validate(params["diffusion"] | options) if family == "diffusion" else Plain(**params["plain"])
     return Network(method=method, family=family, backbone="resnet18", width=width, outputs=outputs, options=block)
 
@@ -129,7 +130,8 @@ def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
     depth = {name for name in moved if "depth" in name}
     reached = {name for name in depth if "decoders.decoders" in name or "decoders.heads" in name or "condition.project" in name}
     assert depth == reached
-    assert bool(depth) == (method == "diffusion_prediction")
+    conditioned = method in DIFFUSION and not model.condition.options.detach
+    assert bool(depth) == conditioned
 
 
 @pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])

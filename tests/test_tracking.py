@@ -51,17 +51,21 @@ def test_a_run_has_its_name_parameters_and_curves(tracked: Path) -> None:
     assert (Project(tracked).paths.model(CELL) / "model.json").exists()
 
 
-def test_an_interrupted_training_goes_on_in_its_run(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_interrupted_training_goes_on_in_its_run(tracked: Path, monkeypatch: pytest.MonkeyPatch, killed: bool) -> None:
+    """Told to stop after the first epoch, or killed after it with a checkpoint from before: one run, each epoch once."""
     original = loop._end_epoch
 
     def stop_after_the_first_epoch(run: loop.Run, *args: object) -> None:
         original(run, *args)  # type: ignore[arg-type]
         if run.position.epoch == 1 and not (tracked / "stopped").exists():
             (tracked / "stopped").touch()
+            if killed:
+                raise KeyboardInterrupt
             os.kill(os.getpid(), 15)
 
     monkeypatch.setattr(loop, "_end_epoch", stop_after_the_first_epoch)
-    with pytest.raises(SystemExit):
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
         _train(tracked)
     _train(tracked)
     with sqlite3.connect(tracked / "mlflow.db") as database:
