@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv repro test test-long lint
+.PHONY: venv repro test lint
 
 venv: $(INSTALLED)
 
@@ -18,10 +18,7 @@ repro: venv
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 
 test: venv
-	$(BIN)/python -m pytest -m "not long"
-
-test-long: venv
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest
 
 lint: venv
 	$(BIN)/ruff check .

@@ -94,9 +94,7 @@ class MlflowTracker(Tracker):
         known = client.get_experiment_by_name(self._experiment)
         if known is not None:
             return known.experiment_id
-        artifacts = (self._root / "mlruns" / self._experiment).as_uri()
-        kind = {"mlflow.experimentKind": "custom_model_development"}  # opens on the runs, not on traces of language models
-        return client.create_experiment(self._experiment, artifact_location=artifacts, tags=kind)
+        return client.create_experiment(self._experiment, artifact_location=(self._root / "mlruns" / self._experiment).as_uri())
 
     def _run_id(self, client: Any, experiment: str) -> str:
         from mlflow.entities import Param, RunTag
