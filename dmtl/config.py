@@ -54,6 +54,28 @@ class Data(Block):
         return self
 
 
+class ScaleCrop(Block):
+    """MTAN's and XTC's augmentation (NYUD, Cityscapes): a random zoom at full size, then a flip."""
+
+    kind: Literal["scale_crop"]
+    zooms: Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(strict=False, min_length=1)]
+    flip: bool
+
+
+class ScalePadCrop(Block):
+    """ATRC's augmentation (PASCAL): random scale, crop to the shard's size, flip, photometric distortion, padding."""
+
+    kind: Literal["scale_pad_crop"]
+    scales: Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], Field(strict=False)]  # from, to
+    cat_max_ratio: Annotated[float, Field(gt=0, le=1)]  # a crop is redrawn while one class of semseg has a larger share
+    crop_by_hidden_semseg: bool  # the released code tests crops with semseg even where the setting hides it: a small label leak
+    flip: bool
+    photometric: bool
+
+
+Augmentation = Annotated[ScaleCrop | ScalePadCrop, Field(discriminator="kind")]
+
+
 class Train(Block):
     """`scales.<scale>.train.<benchmark>`: network size and recipe of every method on one benchmark (the paper's A.2)."""
 
@@ -66,8 +88,7 @@ class Train(Block):
     clip: Annotated[float, Field(gt=0)]  # largest norm of the gradient
     poly_power: Annotated[float, Field(ge=0)]  # learning rate times (1 - epoch / epochs) ** poly_power
     precision: Literal["32-true", "bf16-mixed"]
-    zooms: Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(strict=False, min_length=1)]  # of the random scale crop
-    flip: bool  # random horizontal flips
+    augmentation: Augmentation
     workers: NonNegative  # loading processes
     task_weights: Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_known_tasks)]
 

@@ -227,7 +227,8 @@ def test_scale_paper_is_the_papers_appendix(root: Path) -> None:
     assert paper["data"]["nyud"]["size"] == [288, 384]
     nyud = paper["train"]["nyud"]
     assert (nyud["epochs"], nyud["batch"], nyud["learning_rate"]) == (200, 4, 2e-5)
-    assert (nyud["width"], nyud["pretrained"], nyud["zooms"], nyud["flip"]) == (512, True, [1.0, 1.2, 1.5], True)
+    assert (nyud["width"], nyud["pretrained"]) == (512, True)
+    assert nyud["augmentation"] == {"kind": "scale_crop", "zooms": [1.0, 1.2, 1.5], "flip": True}
     assert (nyud["weight_decay"], nyud["clip"], nyud["poly_power"]) == (1e-6, 10.0, 0.9)
     assert set(nyud["task_weights"].values()) == {1.0}
     assert params["plain"]["decoder_blocks"] == 6

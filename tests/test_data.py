@@ -12,7 +12,7 @@ from conftest import tiny_params, write_project
 
 from dmtl.benchmarks.raw import Raw
 from dmtl.benchmarks.sample import Sample
-from dmtl.config import Project, for_shards
+from dmtl.config import Project, ScaleCrop, for_shards
 from dmtl.data.build import build_shards
 from dmtl.data.loading import Collate, EpochBatches, EvaluationSet, TrainingSet, evaluation_batches, noise_key, training_batches
 from dmtl.data.shards import Shard, write_shard
@@ -21,6 +21,7 @@ from dmtl.errors import UserError
 
 TASKS = ("semseg", "depth", "normals")
 ZOOMS = (1.0, 1.2, 1.5)
+AUGMENTATION = ScaleCrop(kind="scale_crop", zooms=ZOOMS, flip=True)
 
 
 def _shard(tiny: Path, split: str = "train") -> Shard:
@@ -56,7 +57,7 @@ def test_a_shard_can_be_sent_to_another_process(tiny: Path) -> None:
     before = shard.image(0)
     other = pickle.loads(pickle.dumps(shard))
     assert np.array_equal(other.image(0), before)
-    data = TrainingSet(shard, "full", TASKS, 0, ZOOMS, True)
+    data = TrainingSet(shard, "full", TASKS, 0, AUGMENTATION)
     loaded, here = ([b.images for b in training_batches(data, 3, epoch=0, start=0, workers=n)] for n in (2, 0))
     assert all(torch.equal(a, b) for a, b in zip(loaded, here, strict=True))
 
@@ -92,7 +93,7 @@ def test_the_training_set_cannot_see_a_hidden_label(tiny: Path, setting: str) ->
     """Every hidden label is overwritten in the file; nothing that training sees changes."""
     shard = _shard(tiny)
     mask = shard.mask(setting)
-    data = TrainingSet(shard, setting, TASKS, seed=0, zooms=ZOOMS, flip=True)
+    data = TrainingSet(shard, setting, TASKS, seed=0, augmentation=AUGMENTATION)
     before = [data[0, i] for i in range(len(data))]
     assert [sorted(e.labels) for e in before] == [sorted(t for t, m in zip(TASKS, row, strict=True) if m) for row in mask]
     shard._close()
@@ -101,7 +102,7 @@ def test_the_training_set_cannot_see_a_hidden_label(tiny: Path, setting: str) ->
             for task, visible in zip(TASKS, row, strict=True):
                 if not visible:
                     file[task][k] = 7
-    changed = TrainingSet(_shard(tiny), setting, TASKS, seed=0, zooms=ZOOMS, flip=True)
+    changed = TrainingSet(_shard(tiny), setting, TASKS, seed=0, augmentation=AUGMENTATION)
     for i, example in enumerate(before):
         again = changed[0, i]
         assert torch.equal(again.image, example.image)
@@ -113,7 +114,7 @@ def test_the_training_set_cannot_see_a_hidden_label(tiny: Path, setting: str) ->
 def test_a_task_of_its_own_sees_only_images_that_carry_it(tiny: Path) -> None:
     shard = _shard(tiny)
     column = shard.mask("onelabel")[:, 1]
-    data = TrainingSet(shard, "onelabel", ("depth",), seed=0, zooms=ZOOMS, flip=False)
+    data = TrainingSet(shard, "onelabel", ("depth",), seed=0, augmentation=AUGMENTATION)
     assert data.images.tolist() == np.flatnonzero(column).tolist()
     assert all(set(data[0, i].labels) == {"depth"} for i in range(len(data)))
 
@@ -124,11 +125,11 @@ def test_a_setting_without_labels_is_named(tiny: Path) -> None:
     with h5py.File(shard.path, "r+") as file:
         file["label_mask/onelabel"][:, 1] = 0
     with pytest.raises(UserError, match="setting 'onelabel' shows no label of depth"):
-        TrainingSet(_shard(tiny), "onelabel", ("depth",), seed=0, zooms=ZOOMS, flip=False)
+        TrainingSet(_shard(tiny), "onelabel", ("depth",), seed=0, augmentation=AUGMENTATION)
 
 
 def test_a_batch_holds_the_labels_that_exist(tiny: Path) -> None:
-    data = TrainingSet(_shard(tiny), "randomlabels", TASKS, seed=0, zooms=ZOOMS, flip=True)
+    data = TrainingSet(_shard(tiny), "randomlabels", TASKS, seed=0, augmentation=AUGMENTATION)
     examples = [data[0, i] for i in range(6)]
     batch = Collate(TASKS)(examples)
     for t, task in enumerate(TASKS):
@@ -155,7 +156,7 @@ def test_batches_are_a_function_of_seed_and_epoch() -> None:
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_image(tiny: Path) -> None:
-    data = TrainingSet(_shard(tiny), "full", TASKS, seed=0, zooms=ZOOMS, flip=True)
+    data = TrainingSet(_shard(tiny), "full", TASKS, seed=0, augmentation=AUGMENTATION)
     assert torch.equal(data[2, 4].image, data[2, 4].image)
     assert data[2, 4].key == data[2, 4].key
     assert len({data[epoch, 4].key for epoch in range(10)}) == 10
@@ -237,7 +238,7 @@ def test_two_flips_are_none() -> None:
 def test_flips_are_a_choice() -> None:
     image, labels = _scene(30, 30)
     rngs = [(flip, np.random.default_rng(seed)) for flip in (True, False) for seed in range(40)]
-    images = [augment(image, labels, rng, (1.0,), flip)[0] for flip, rng in rngs]
+    images = [augment(image, labels, rng, ScaleCrop(kind="scale_crop", zooms=(1.0,), flip=flip))[0] for flip, rng in rngs]
     mirrored = [bool(x[0, 0, 0] > x[0, 0, -1]) for x in images]
     assert 10 < sum(mirrored[:40]) < 30
     assert not any(mirrored[40:])

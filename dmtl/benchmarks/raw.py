@@ -18,7 +18,9 @@ from dmtl.files import read_json, write_json
 
 SPLITS = ("train", "val")
 MAPPING_FOLDERS = {  # where the published collections keep a benchmark's mappings
+    "pascal": ("pascal", "pascal_settings"),
     "nyud": ("nyud", "nyuv2_settings", "nyud_low"),
+    "cityscapes": ("cityscapes", "cityscapes_settings"),
 }
 
 

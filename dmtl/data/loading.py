@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from dmtl.config import Augmentation
 from dmtl.data.batch import Batch
 from dmtl.data.shards import Shard
 from dmtl.data.transforms import augment, hide_invalid, normalise
@@ -35,14 +36,14 @@ class TrainingSet(Dataset):
         setting: `onelabel`, `randomlabels` or `full`.
         tasks: what is trained.
         seed: of augmentation and noise.
-        zooms, flip: what augmentation draws from (`dmtl.data.transforms.augment`).
+        augmentation: what is drawn (`dmtl.data.transforms.augment`).
     """
 
-    def __init__(self, shard: Shard, setting: str, tasks: Sequence[str], seed: int, zooms: Sequence[float], flip: bool) -> None:
+    def __init__(self, shard: Shard, setting: str, tasks: Sequence[str], seed: int, augmentation: Augmentation) -> None:
         visible = shard.mask(setting).astype(bool) & [task in tasks for task in shard.outputs]
         self._shard, self._visible = shard, visible
         self.images = np.flatnonzero(visible.any(axis=1))
-        self.tasks, self.seed, self.zooms, self.flip = tuple(tasks), seed, zooms, flip
+        self.tasks, self.seed, self.augmentation = tuple(tasks), seed, augmentation
         if not len(self.images):
             raise UserError(f"{shard.path}: setting '{setting}' shows no label of {', '.join(tasks)}; nothing to train on")
 
@@ -53,7 +54,7 @@ class TrainingSet(Dataset):
         epoch, index = epoch_and_index
         k = int(self.images[index])
         rng = np.random.default_rng([self.seed, epoch, k])
-        image, labels = augment(_image(self._shard, k), self._labels(k), rng, self.zooms, self.flip)
+        image, labels = augment(_image(self._shard, k), self._labels(k), rng, self.augmentation)
         return Example(normalise(image), hide_invalid(labels), noise_key(self._shard.ids[k], self.seed, epoch))
 
     def labels(self) -> Iterator[dict[str, Tensor]]:

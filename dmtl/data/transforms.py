@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dmtl.config import Augmentation, ScaleCrop
+from dmtl.errors import UserError
 from dmtl.tasks import IGNORE
 
 Labels = dict[str, Tensor]
@@ -19,10 +21,12 @@ MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)  # ImageNet's, of image
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 
-def augment(image: Tensor, labels: Labels, rng: np.random.Generator, zooms: Sequence[float], flip: bool) -> tuple[Tensor, Labels]:
-    """MTAN's and XTC's training augmentation: one of `zooms` at random, then every second image is mirrored if `flip`."""
-    image, labels = random_scale_crop(image, labels, rng, zooms)
-    if flip and rng.random() < 0.5:
+def augment(image: Tensor, labels: Labels, rng: np.random.Generator, choice: Augmentation) -> tuple[Tensor, Labels]:
+    """Augment as `choice` says; for `scale_crop` one of its zooms at random, then every second image is mirrored if it flips."""
+    if not isinstance(choice, ScaleCrop):
+        raise UserError("augmentation 'scale_pad_crop' is for PASCAL, which is not built yet")
+    image, labels = random_scale_crop(image, labels, rng, choice.zooms)
+    if choice.flip and rng.random() < 0.5:
         image, labels = horizontal_flip(image, labels)
     return image, labels
 

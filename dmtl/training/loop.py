@@ -175,7 +175,7 @@ def _require_finite(run: Run, losses: dict[str, float]) -> None:
 
 def _dataset(run: Run, network: Method) -> TrainingSet:
     training, recipe = run.training, run.recipe
-    return TrainingSet(run.shard, training.cell.setting, network.tasks, training.seed, recipe.zooms, recipe.flip)
+    return TrainingSet(run.shard, training.cell.setting, network.tasks, training.seed, recipe.augmentation)
 
 
 def _batches(data: TrainingSet, recipe: Train) -> int:

@@ -1,0 +1,3 @@
+"""Cityscapes as MTAN published it: 128x256, 7 classes, disparity as depth (datasets-and-metrics 1.3)."""
+
+TASKS = {"semseg": 7, "depth": 1}  # task -> output channels, in the masks' order
