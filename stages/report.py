@@ -9,7 +9,7 @@ from dmtl.stage import run_stage
 
 def report(project: Project) -> None:
     """Tables and summary of all results."""
-    write_report(for_report(project), project.paths)
+    write_report(for_report(project), project.paths, {})
 
 
 if __name__ == "__main__":

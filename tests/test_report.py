@@ -16,6 +16,7 @@ from dmtl.report.published import Row, figures, published, rows
 from dmtl.report.tables import write_report
 
 COLUMNS = "table,benchmark,setting,method,backbone,task,metric,unit,ours,sd,seeds,paper,difference"
+COSTS = {("nyud", "diffusion_feature", "resnet18"): {"params_m": 94.5, "flops_g": 175.3}}
 METRICS = {"semseg": "miou", "depth": "abs_error", "normals": "mean_error"}
 
 
@@ -52,7 +53,7 @@ def _entries(project: Project) -> dict[tuple[str, str, str], dict[str, str]]:
 
 
 def test_seeds_are_averaged(project: Project) -> None:
-    write_report(for_report(project), project.paths)
+    write_report(for_report(project), project.paths, COSTS)
     entry = _entries(project)["onelabel", "diffusion_feature", "semseg"]
     assert (float(entry["ours"]), entry["seeds"], entry["paper"]) == (42, "2", "44.47")
     assert float(entry["sd"]) == pytest.approx(statistics.stdev([44, 40]))
@@ -61,7 +62,7 @@ def test_seeds_are_averaged(project: Project) -> None:
 
 
 def test_what_was_not_run_is_empty(project: Project) -> None:
-    write_report(for_report(project), project.paths)
+    write_report(for_report(project), project.paths, COSTS)
     entries = _entries(project)
     for method in ("xtc", "mtl_baseline", "semi_supervised"):
         entry = entries["onelabel", method, "depth"]
@@ -71,30 +72,30 @@ def test_what_was_not_run_is_empty(project: Project) -> None:
 
 
 def test_a_difference_needs_the_papers_scale(project: Project) -> None:
-    write_report(for_report(project), project.paths)
+    write_report(for_report(project), project.paths, COSTS)
     assert all(not entry["difference"] for entry in _entries(project).values())
     params = yaml.safe_load((project.folder / "params.yaml").read_text())
     (project.folder / "params.yaml").write_text(yaml.safe_dump(params | {"scale": "paper"}))
     paper = Project(project.folder)
     _result(paper, "nyud-onelabel-single_task", 46, 0.5, 25)
-    write_report(for_report(paper), paper.paths)
+    write_report(for_report(paper), paper.paths, COSTS)
     entry = _entries(paper)["onelabel", "single_task", "semseg"]
     assert float(entry["difference"]) == pytest.approx(46 - 45.28)
 
 
 def test_every_paper_row_and_every_row_of_ours_is_there(project: Project) -> None:
-    write_report(for_report(project), project.paths)
+    write_report(for_report(project), project.paths, COSTS)
     have = {(setting, method) for setting, method, _ in _entries(project)}
     assert {(row.setting, row.method) for row in rows(3) if row.benchmark == "nyud"} <= have
     assert {("full", "constant"), ("full", "mtl_baseline"), ("full", "diffusion_feature")} <= have
 
 
 def test_the_markdown_says_what_made_it(project: Project) -> None:
-    write_report(for_report(project), project.paths)
+    write_report(for_report(project), project.paths, COSTS)
     text = (project.paths.reports() / "table3.md").read_text()
     assert "synthetic scenes" in text
     assert "not comparable with the paper" in text
-    assert "42.00 ± 2.83 (44.47)" in text
+    assert "**42.00 ± 2.83** (44.47)" in text
     assert "84.00 → 42.00" in text
     assert "another network" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
@@ -102,7 +103,7 @@ def test_the_markdown_says_what_made_it(project: Project) -> None:
 
 
 def test_the_summary_is_short_and_nested_for_dvc(project: Project) -> None:
-    write_report(for_report(project), project.paths)
+    write_report(for_report(project), project.paths, COSTS)
     summary = json.loads((project.paths.reports() / "summary.json").read_text())
     assert summary == {"delta_m": {"nyud-onelabel-diffusion_feature": pytest.approx(5)}}
 
@@ -110,10 +111,10 @@ def test_the_summary_is_short_and_nested_for_dvc(project: Project) -> None:
 def test_equal_results_give_equal_bytes(project: Project) -> None:
     contents = []
     for _ in range(2):
-        write_report(for_report(project), project.paths)
+        write_report(for_report(project), project.paths, COSTS)
         contents.append({p.name: p.read_bytes() for p in project.paths.reports().iterdir()})
     assert contents[0] == contents[1]
-    assert sorted(contents[0]) == ["summary.json", "table3.csv", "table3.md"]
+    assert sorted(contents[0]) == ["index.html", "summary.json", "table3.csv", "table3.md", "table3.tex"]
 
 
 def test_published_figures_are_complete() -> None:
@@ -127,7 +128,7 @@ def test_published_figures_are_complete() -> None:
 
 
 def test_delta_in_the_table_is_the_metrics(project: Project) -> None:
-    write_report(for_report(project), project.paths)
+    write_report(for_report(project), project.paths, COSTS)
     single = {"semseg": 40, "depth": 0.5, "normals": 25}
     seeds = [delta_m(s, single) for s in ({"semseg": 44, "depth": 0.45, "normals": 22.5}, single)]
     assert float(_entries(project)["onelabel", "diffusion_feature", ""]["ours"]) == pytest.approx(statistics.mean(seeds))

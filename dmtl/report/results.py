@@ -1,5 +1,6 @@
 """Result files -> the scores of each row of the tables, grouped over seeds."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 
@@ -19,40 +20,81 @@ class Trained:
     final: list[Scores] = field(default_factory=list)
     initial: list[Scores] = field(default_factory=list)
 
+    def add(self, metrics: dict) -> None:
+        """Take up the `metrics` of one more seed's result file."""
+        self.final.append(_headline(metrics["final"]))
+        if metrics["initial"]:
+            self.initial.append(_headline(metrics["initial"]))
+
+
+Results = dict[Row, Trained]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluated training: its cell, what it was made of, and its losses by epoch."""
+
+    key: str
+    cell: Cell
+    seed: int
+    identity: str  # SHA-256 over configuration, training shard and code
+    history: list[dict]
+
 
 def row_of(cell: Cell) -> Row:
     """The row that a cell belongs to, whatever its seed."""
     return Row(cell.benchmark, cell.setting, cell.method, cell.backbone)
 
 
-def load_results(grid: Grid, paths: Paths) -> dict[Row, Trained]:
+def load_results(grid: Grid, paths: Paths) -> Results:
     """The results of the grid's cells that have been evaluated; cells with pinned steps belong to no row."""
-    results: dict[Row, Trained] = {}
-    for key, cell in grid.cells.items():
-        if cell.steps is None and paths.result(key).exists():
-            metrics = read_json(paths.result(key))["metrics"]
-            trained = results.setdefault(row_of(cell), Trained())
-            trained.final.append(_headline(metrics["final"]))
-            if metrics["initial"]:
-                trained.initial.append(_headline(metrics["initial"]))
+    results: Results = {}
+    for cell, metrics in _evaluated(grid, paths):
+        if cell.steps is None:
+            results.setdefault(row_of(cell), Trained()).add(metrics)
     return results
 
 
-def relative_gains(row: Row, results: dict[Row, Trained]) -> list[float]:
-    """Delta_m in % of each seed against the mean of the single-task seeds of the same benchmark, setting and backbone.
+def load_steps(grid: Grid, paths: Paths) -> dict[Row, dict[int, Trained]]:
+    """The results of the cells that pin their diffusion steps: row -> steps -> scores (the paper's Fig. 6)."""
+    results: dict[Row, dict[int, Trained]] = {}
+    for cell, metrics in _evaluated(grid, paths):
+        if cell.steps is not None:
+            results.setdefault(row_of(cell), {}).setdefault(cell.steps, Trained()).add(metrics)
+    return results
 
-    Empty where the row or its single-task reference was not run, and for the reference itself.
+
+def load_runs(grid: Grid, paths: Paths) -> list[Run]:
+    """Every cell that has been evaluated."""
+    found = []
+    for key, cell in grid.cells.items():
+        if paths.result(key).exists():
+            content = read_json(paths.result(key))
+            found.append(Run(key, cell, content["seed"], content.get("identity") or "", content.get("history") or []))
+    return found
+
+
+def relative_gains(row: Row, scores: list[Scores], results: Results) -> list[float]:
+    """Delta_m in % of each seed's scores against the mean of the single-task seeds of the row's benchmark, setting and backbone.
+
+    Empty where that reference was not run, and for the reference itself.
     """
     reference = results.get(row._replace(method="single_task"))
-    if reference is None or row not in results or row.method == "single_task":
+    if reference is None or row.method == "single_task":
         return []
-    single = {task: mean(scores[task] for scores in reference.final) for task in reference.final[0]}
-    return [delta_m(scores, single) for scores in results[row].final]
+    single = {task: mean(seed[task] for seed in reference.final) for task in reference.final[0]}
+    return [delta_m(seed, single) for seed in scores]
 
 
 def spread(values: list[float]) -> float | None:
     """Standard deviation over seeds; None for fewer than two."""
     return stdev(values) if len(values) > 1 else None
+
+
+def _evaluated(grid: Grid, paths: Paths) -> Iterator[tuple[Cell, dict]]:
+    for key, cell in grid.cells.items():
+        if paths.result(key).exists():
+            yield cell, read_json(paths.result(key))["metrics"]
 
 
 def _headline(scores: dict[str, dict[str, float]]) -> Scores:

@@ -1,0 +1,78 @@
+"""Charts of the report as SVG: quality against steps (the paper's Fig. 6), initial against final (Fig. 8), learning curves."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: told apart by all
+STYLE: Any = {
+    "svg.hashsalt": "dmtl",  # equal figures have equal bytes
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+}
+MARKERS = "osD^vPX"
+Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name -> (x, y)
+
+
+def line_charts(panels: Mapping[str, Series], x_title: str, integers: bool = False) -> str:
+    """Small multiples, one an entry of `panels` (title -> series); the legend stands once. Returns an SVG element."""
+    with plt.rc_context(STYLE):
+        figure, axes = _grid(len(panels))
+        for ax, (title, series) in zip(axes, panels.items(), strict=False):
+            for number, (name, (x, y)) in enumerate(series.items()):
+                colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+                ax.plot(x, y, label=name, color=colour, marker=marker, markersize=4, linewidth=1.5)
+            ax.set(title=title, xlabel=x_title)
+            if integers:
+                ax.set_xticks(sorted({value for x, _ in series.values() for value in x}))
+        _legend(figure, axes)
+        return _svg(figure)
+
+
+def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str]) -> str:
+    """Two bars an entry of `panels` (title -> two values), in an axis of their own since units differ. Returns an SVG element."""
+    with plt.rc_context(STYLE):
+        figure, axes = _grid(len(panels), width=1.7, height=2.1, columns=5)
+        for ax, (title, values) in zip(axes, panels.items(), strict=False):
+            bars = ax.bar(names, values, color=PALETTE[:2], width=0.6)
+            bars[1].set_hatch("//")
+            ax.bar_label(bars, fmt="%.3g", fontsize=8)
+            ax.set_title(title, fontsize=8)
+            ax.margins(y=0.2)
+        return _svg(figure)
+
+
+def _grid(count: int, width: float = 2.9, height: float = 2.3, columns: int = 3) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained")
+    for unused in axes.flat[count:]:
+        unused.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
+def _legend(figure: Figure, axes: list[Axes]) -> None:
+    handles, labels = axes[0].get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,61 @@
+"""Tables as LaTeX for a paper: `booktabs`, and `xcolor` for the printed figures in grey."""
+
+from dmtl.report.layout import Line, Number, Section
+
+_SPECIAL = {name: rf"\{name}" for name in "&%#_"}
+_SYMBOLS = {"–": "--", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$"}
+_PLAIN = str.maketrans(_SPECIAL | _SYMBOLS)
+
+
+def latex(table: int, parts: list[Section], scale: str) -> str:
+    """A whole table as a `table` environment a benchmark."""
+    head = f"% Table {table}, scale {scale}. Needs \\usepackage{{booktabs,xcolor}}."
+    return "\n".join([head, *(_environment(table, section, scale) for section in parts)]) + "\n"
+
+
+def _environment(table: int, section: Section, scale: str) -> str:
+    caption = f"Table {table} of DiffusionMTL on {section.benchmark}, scale {scale}: ours, the paper's in grey."
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_escaped(caption)}}}",
+            rf"\begin{{tabular}}{{lll{'r' * len(section.columns)}}}",
+            r"\toprule",
+            _joined([_escaped(name) for name in ("# labels", "Backbone", "Method", *section.headings)]),
+            r"\midrule",
+            *_body(section),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _body(section: Section) -> list[str]:
+    lines: list[str] = []
+    group = None
+    for line in section.lines:
+        if group not in (None, (line.setting, line.backbone)):
+            lines.append(r"\midrule")
+        group = line.setting, line.backbone
+        lines.append(_joined([_escaped(line.setting), _escaped(line.backbone), _method(line), *map(_number, line.numbers)]))
+    return lines
+
+
+def _method(line: Line) -> str:
+    return rf"\textit{{{_escaped(line.method)}}}" if line.copied else _escaped(line.method)
+
+
+def _number(number: Number) -> str:
+    ours = _escaped(number.text)
+    ours = rf"\textbf{{{ours}}}" if number.best else ours
+    return rf"{ours} \textcolor{{gray}}{{({number.paper_text})}}" if number.paper_text else ours
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_PLAIN)
+
+
+def _joined(fields: list[str]) -> str:
+    return " & ".join(fields) + r" \\"
