@@ -2,18 +2,25 @@
 
 import csv
 import json
+import random
+import re
 import statistics
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import tiny_params, write_project
 
+from dmtl.benchmarks.raw import benchmark_module
 from dmtl.config import Project, for_report
 from dmtl.files import write_json
 from dmtl.metrics.delta import delta_m
+from dmtl.report.layout import form
 from dmtl.report.published import Row, figures, published, rows
+from dmtl.report.results import row_of
 from dmtl.report.tables import write_report
+from dmtl.tasks import TASKS
 
 COLUMNS = "table,benchmark,setting,method,backbone,task,metric,unit,ours,sd,seeds,paper,difference"
 COSTS = {("nyud", "diffusion_feature", "resnet18"): {"params_m": 94.5, "flops_g": 175.3}}
@@ -132,3 +139,109 @@ def test_delta_in_the_table_is_the_metrics(project: Project) -> None:
     single = {"semseg": 40, "depth": 0.5, "normals": 25}
     seeds = [delta_m(s, single) for s in ({"semseg": 44, "depth": 0.45, "normals": 22.5}, single)]
     assert float(_entries(project)["onelabel", "diffusion_feature", ""]["ours"]) == pytest.approx(statistics.mean(seeds))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project's own grid with a made-up result for every cell."""
+    project = Project(write_project(tmp_path_factory.mktemp("whole"), tiny_params()))
+    rng = random.Random(0)
+    for key, cell in for_report(project).cells.items():
+        tasks = {task: {TASKS[task].metric: rng.uniform(1, 90)} for task in benchmark_module(cell.benchmark).TASKS}
+        initial = {task: {name: value * 0.9 for name, value in scores.items()} for task, scores in tasks.items()}
+        diffusion = cell.family == "diffusion"
+        history = (
+            [{"network": "all", "epoch": e, "losses": {"total": 3 / e}} for e in (1, 2)] if cell.method != "constant" else []
+        )
+        metrics = {"final": tasks, "initial": initial if diffusion else None}
+        content = {"cell": key, "scale": "demo", "seed": 0, "identity": "ab" * 32, "history": history, "metrics": metrics}
+        write_json(project.paths.result(key), content)
+    write_report(for_report(project), project.paths, COSTS)
+    return project
+
+
+def test_no_field_of_ours_is_empty_once_all_cells_ran(whole: Project) -> None:
+    """But for Delta_m of the reference itself, costs that were not given here, and memory, which a GPU must measure."""
+    for path in whole.paths.reports().glob("table*.csv"):
+        for entry in csv.DictReader(path.read_text().splitlines()):
+            reference = entry["metric"] == "delta_m" and entry["method"] == "single_task"
+            counted = entry["metric"] in ("params_m", "flops_g", "train_memory_mb")
+            assert bool(entry["ours"]) != (reference or counted or not _trained(whole, entry)), entry
+
+
+def _trained(project: Project, entry: dict[str, str]) -> bool:
+    row = Row(entry["benchmark"], entry["setting"], entry["method"], entry["backbone"])
+    return row in {row_of(cell) for cell in for_report(project).cells.values()}
+
+
+def test_every_format_holds_every_number(whole: Project) -> None:
+    folder = whole.paths.reports()
+    page = (folder / "index.html").read_text()
+    for path in folder.glob("table*.csv"):
+        markdown, latex = (path.with_suffix(kind).read_text() for kind in (".md", ".tex"))
+        for entry in csv.DictReader(path.read_text().splitlines()):
+            if entry["ours"] and entry["task"]:
+                shown = form(float(entry["ours"]), (entry["task"], entry["metric"]))
+                assert shown in markdown
+                assert shown in latex
+                assert shown in page
+
+
+def test_the_best_of_a_setting_is_bold(whole: Project) -> None:
+    entries = [e for p in whole.paths.reports().glob("table3.csv") for e in csv.DictReader(p.read_text().splitlines())]
+    rows = [e for e in entries if (e["benchmark"], e["setting"], e["task"]) == ("nyud", "onelabel", "normals") and e["ours"]]
+    best = min(float(e["ours"]) for e in rows)
+    text = (whole.paths.reports() / "table3.md").read_text()
+    assert f"**{best:.2f}**" in text
+
+
+def test_latex_is_balanced(whole: Project) -> None:
+    for path in whole.paths.reports().glob("table*.tex"):
+        text = path.read_text()
+        assert text.count("{") == text.count("}")
+        assert text.count(r"\begin{") == text.count(r"\end{")
+        body = [line for line in text.splitlines() if line.endswith(r"\\")]
+        starts = [line for line in text.splitlines() if line.startswith(r"\begin{tabular}")]
+        assert {line.count(" & ") + 1 for line in body} == {
+            line.rpartition("{")[2].count("l") + line.rpartition("{")[2].count("r") for line in starts
+        }
+
+
+class _Outline(HTMLParser):
+    """Open elements must close in order; ids are unique and links go to them."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "hr", "input", "path", "use", "rect", "circle", "line"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids += [values["id"]] if values.get("id") else []
+        self.links += [values["href"]] if tag == "a" and values.get("href") else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value for name, value in attrs if name == "id" and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_no_network(whole: Project) -> None:
+    text = (whole.paths.reports() / "index.html").read_text()
+    outline = _Outline()
+    outline.feed(text)
+    assert outline.open == []
+    assert len(outline.ids) == len(set(outline.ids))
+    for link in outline.links:
+        target = link.removeprefix("#") in outline.ids if link.startswith("#") else (whole.paths.reports() / link).is_file()
+        assert target, link
+    assert not re.search(r"(src|href)=.https?:", text.replace("http://www.w3.org", ""))
+    assert "Not comparable with the paper" in text
+    assert len(text) < 5_000_000

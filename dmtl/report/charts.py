@@ -1,5 +1,6 @@
 """Charts of the report as SVG: quality against steps (the paper's Fig. 6), initial against final (Fig. 8), learning curves."""
 
+import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name -> (x, y)
 
 
 def line_charts(panels: Mapping[str, Series], x_title: str, integers: bool = False) -> str:
-    """Small multiples, one an entry of `panels` (title -> series); the legend stands once. Returns an SVG element."""
+    """Small multiples, one an entry of `panels` (title -> series); the legend stands once. Returns a data URI."""
     with plt.rc_context(STYLE):
         figure, axes = _grid(len(panels))
         for ax, (title, series) in zip(axes, panels.items(), strict=False):
@@ -39,11 +40,11 @@ def line_charts(panels: Mapping[str, Series], x_title: str, integers: bool = Fal
             if integers:
                 ax.set_xticks(sorted({value for x, _ in series.values() for value in x}))
         _legend(figure, axes)
-        return _svg(figure)
+        return _data_uri(figure)
 
 
 def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str]) -> str:
-    """Two bars an entry of `panels` (title -> two values), in an axis of their own since units differ. Returns an SVG element."""
+    """Two bars an entry of `panels` (title -> two values), in an axis of their own since units differ. Returns a data URI."""
     with plt.rc_context(STYLE):
         figure, axes = _grid(len(panels), width=1.7, height=2.1, columns=5)
         for ax, (title, values) in zip(axes, panels.items(), strict=False):
@@ -52,7 +53,7 @@ def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str
             ax.bar_label(bars, fmt="%.3g", fontsize=8)
             ax.set_title(title, fontsize=8)
             ax.margins(y=0.2)
-        return _svg(figure)
+        return _data_uri(figure)
 
 
 def _grid(count: int, width: float = 2.9, height: float = 2.3, columns: int = 3) -> tuple[Figure, list[Axes]]:
@@ -70,9 +71,8 @@ def _legend(figure: Figure, axes: list[Axes]) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
 
 
-def _svg(figure: Figure) -> str:
+def _data_uri(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue().encode()).decode()

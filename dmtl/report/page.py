@@ -33,7 +33,7 @@ class Chart:
     id: str
     title: str
     text: str
-    svg: str
+    uri: str  # of an SVG, kept apart from the page so that the names in it do not collide
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
@@ -75,7 +75,7 @@ def _banner(scale: str) -> str:
     if scale == "paper":
         return "Scale paper: the data, sizes and training of the paper. Ours can be compared with the printed figures."
     made = {
-        "demo": "small networks trained for some seconds each on synthetic scenes. It shows that the pipeline works, not what methods do",
+        "demo": "small networks trained for seconds on synthetic scenes: a trial of the pipeline, not of the methods",
         "study": "real NYUv2 images at a smaller size than the paper's, on two CPU cores",
     }
     what = made.get(scale, "another size than the paper's")
@@ -125,8 +125,8 @@ def _steps(entries: Sequence[StepEntry]) -> Chart | None:
         for e in entries
     ]
     text = "Quality and cost of Prediction Diffusion against the number of diffusion steps (the paper's Fig. 6)."
-    svg = line_charts(panels, "diffusion steps", integers=True)
-    return Chart("steps", "Diffusion steps", text, svg, ["Benchmark", "Method", "Steps", "Metric", "Value"], rows)
+    uri = line_charts(panels, "diffusion steps", integers=True)
+    return Chart("steps", "Diffusion steps", text, uri, ["Benchmark", "Method", "Steps", "Metric", "Value"], rows)
 
 
 def _refinement(results: Results) -> Chart | None:
@@ -145,8 +145,8 @@ def _refinement(results: Results) -> Chart | None:
     if not panels:
         return None
     text = "Initial against final predictions of Prediction Diffusion, one label an image, every task (the paper's Fig. 8)."
-    svg = paired_bars(panels, ("initial", "final"))
-    return Chart("refinement", "Initial against final", text, svg, ["Benchmark", "Metric", "Initial", "Final"], rows)
+    uri = paired_bars(panels, ("initial", "final"))
+    return Chart("refinement", "Initial against final", text, uri, ["Benchmark", "Metric", "Initial", "Final"], rows)
 
 
 def _curves(runs: Sequence[Run]) -> Iterator[Chart]:
@@ -168,7 +168,7 @@ def _curves(runs: Sequence[Run]) -> Iterator[Chart]:
                 rows.append([SETTINGS[run.cell.setting], title, f"{losses[0]:.3f}", f"{losses[-1]:.3f}"])
         if panels:
             text = f"Mean training loss of each epoch on {benchmark}, a panel a label setting; methods sum different terms."
-            svg = line_charts(panels, "epoch")
+            uri = line_charts(panels, "epoch")
             yield Chart(
-                f"curves-{benchmark}", f"Learning curves, {benchmark}", text, svg, ["Labels", "Method", "First", "Last"], rows
+                f"curves-{benchmark}", f"Learning curves, {benchmark}", text, uri, ["Labels", "Method", "First", "Last"], rows
             )
