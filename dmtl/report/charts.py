@@ -11,6 +11,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: told apart by all
 STYLE: Any = {
@@ -28,8 +29,8 @@ MARKERS = "osD^vPX"
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name -> (x, y)
 
 
-def line_charts(panels: Mapping[str, Series], x_title: str, integers: bool = False) -> str:
-    """Small multiples, one an entry of `panels` (title -> series); the legend stands once. Returns a data URI."""
+def line_charts(panels: Mapping[str, Series], x_title: str) -> str:
+    """Small multiples, one an entry of `panels` (title -> series); x holds whole numbers; the legend stands once. Returns a data URI."""
     with plt.rc_context(STYLE):
         figure, axes = _grid(len(panels))
         for ax, (title, series) in zip(axes, panels.items(), strict=False):
@@ -37,8 +38,7 @@ def line_charts(panels: Mapping[str, Series], x_title: str, integers: bool = Fal
                 colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
                 ax.plot(x, y, label=name, color=colour, marker=marker, markersize=4, linewidth=1.5)
             ax.set(title=title, xlabel=x_title)
-            if integers:
-                ax.set_xticks(sorted({value for x, _ in series.values() for value in x}))
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         _legend(figure, axes)
         return _data_uri(figure)
 
@@ -51,7 +51,7 @@ def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str
             bars = ax.bar(names, values, color=PALETTE[:2], width=0.6)
             bars[1].set_hatch("//")
             ax.bar_label(bars, fmt="%.3g", fontsize=8)
-            ax.set_title(title, fontsize=8)
+            ax.set_title(title, fontsize=8, wrap=True)
             ax.margins(y=0.2)
         return _data_uri(figure)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import mean
 
+from dmtl.benchmarks.raw import benchmark_module
 from dmtl.config import Grid
 from dmtl.report import published
 from dmtl.report.published import Row
@@ -103,7 +104,7 @@ def columns(table: int, benchmark: str) -> list[Column]:
     """What a table prints of a benchmark: costs, tasks in their order, Delta_m."""
     printed = {(p.task, p.metric) for p in published.published() if (p.table, p.row.benchmark) == (table, benchmark)}
     costs = [("", metric) for metric in UNITS if metric != "delta_m"]
-    tasks = [(task, kind.metric) for task, kind in TASKS.items()]
+    tasks = [(task, TASKS[task].metric) for task in benchmark_module(benchmark).TASKS]
     return [column for column in (*costs, *tasks, ("", "delta_m")) if column in printed]
 
 

@@ -125,7 +125,7 @@ def _steps(entries: Sequence[StepEntry]) -> Chart | None:
         for e in entries
     ]
     text = "Quality and cost of Prediction Diffusion against the number of diffusion steps (the paper's Fig. 6)."
-    uri = line_charts(panels, "diffusion steps", integers=True)
+    uri = line_charts(panels, "diffusion steps")
     return Chart("steps", "Diffusion steps", text, uri, ["Benchmark", "Method", "Steps", "Metric", "Value"], rows)
 
 
@@ -140,7 +140,7 @@ def _refinement(results: Results) -> Chart | None:
         for task in trained.final[0]:
             column = task, TASKS[task].metric
             initial, final = (mean(seed[task] for seed in seeds) for seeds in (trained.initial, trained.final))
-            panels[f"{benchmark}\n{heading(column)}"] = initial, final
+            panels[f"{benchmark}, {TASKS[task].title.lower()}\n{heading(column).partition(': ')[2]}"] = initial, final
             rows.append([benchmark, heading(column), form(initial, column), form(final, column)])
     if not panels:
         return None
