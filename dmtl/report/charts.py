@@ -30,7 +30,7 @@ Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name -> (x, y)
 
 
 def line_charts(panels: Mapping[str, Series], x_title: str) -> str:
-    """Small multiples, one an entry of `panels` (title -> series); x holds whole numbers; the legend stands once. Returns a data URI."""
+    """Small multiples, one an entry of `panels` (title -> series with whole x); the legend stands once. Returns a data URI."""
     with plt.rc_context(STYLE):
         figure, axes = _grid(len(panels))
         for ax, (title, series) in zip(axes, panels.items(), strict=False):
