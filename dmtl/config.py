@@ -306,7 +306,11 @@ for_shards = for_download
 
 def for_training(project: Project, key: str) -> Training:
     """Everything that decides a cell's training."""
-    cell = project.cell(key)
+    return resolve(project, project.cell(key))
+
+
+def resolve(project: Project, cell: Cell) -> Training:
+    """`for_training` of a cell that need not be in the grid."""
     where = f"scales.{project.paths.scale}.train.{cell.benchmark}"
     recipe = _validated(Train, project.block(where), f"params.yaml: {where}")
     options = _options(project, cell)

@@ -1,8 +1,8 @@
 """InvPT (Ye and Xu, ECCV 2022): attention among the tokens of all tasks, at three resolutions from coarse to fine.
 
-https://arxiv.org/abs/2203.07997; a row of the paper's Tables 4 and 5 on ResNet-18. The decoder is that of the authors' code, whose
+https://arxiv.org/abs/2203.07997; a row of the paper's Tables 4 and 5 on ResNet-18. The decoder is that of the authors' code. Its
 input here is the backbone's last stage at the size of the one before it, which gives the printed multiply-adds (models.md 5); the
-printed parameters are 66 M more than it has. What that code builds and never uses is kept frozen under `idle`.
+printed parameters are 66 M more than it has. What their code builds and never uses is kept frozen under `idle`.
 """
 
 import torch
@@ -179,14 +179,13 @@ class InvPT(MultiScaleNetwork):
             Enlargement(*shape, tasks) for shape in ((width, width // 2, second), (width // 2, width // 4, first))
         )
         self.blocks = nn.ModuleList(
-            Block(w, count, heads, stride, message=k > 0)
-            for k, (w, stride) in enumerate(zip(widths, KEY_STRIDES, strict=True))
+            Block(w, count, heads, stride, message=k > 0) for k, (w, stride) in enumerate(zip(widths, KEY_STRIDES, strict=True))
         )
         self.aggregate = nn.ModuleList(Aggregation(w, width, tasks, project=k > 0) for k, w in enumerate(widths))
         self.refine = nn.ModuleDict({task: conv_bn_relu(width, width, 3, bias=True) for task in tasks})
-        for module in self.refine.values():
-            assert isinstance(module, nn.Sequential)
-            nn.init.trunc_normal_(module[0].weight, std=0.02)
+        for name, parameter in self.refine.named_parameters():
+            if name.endswith(".0.weight"):  # of the convolutions
+                nn.init.trunc_normal_(parameter, std=0.02)
         self.heads = prediction_heads(network.outputs, width)
         self.idle = nn.ModuleDict(
             {

@@ -1,7 +1,7 @@
 """Without multi-task conditioning (Table 2): Prediction Diffusion whose blocks attend to the task's own map alone.
 
-https://prismformore.github.io/diffusionmtl/, Section 4.3; the blocks follow from the printed parameters and FLOPs (models.md 1.4).
-The printed 125 M hold only if the layers of the condition are counted although nothing uses them, so they are built, frozen, and
+https://prismformore.github.io/diffusionmtl/, Section 4.3; the blocks follow from the printed figures (models.md 1.4). The
+printed 125 M hold only if the layers of the condition are counted although nothing uses them, so they are built, frozen, and
 kept under `idle`, where `python -m dmtl cost` names them.
 """
 
