@@ -136,6 +136,8 @@ class MultiScale(Block):
     heads: Positive  # InvPT's attention
 
 
+Family = Literal["plain", "diffusion", "multiscale"]
+Options = Plain | Diffusion | MultiScale
 FAMILIES: dict[str, type[Block]] = {"plain": Plain, "diffusion": Diffusion, "multiscale": MultiScale}
 
 
@@ -145,8 +147,8 @@ class Cell(Block):
     benchmark: str
     setting: Setting
     method: str
-    family: Literal["plain", "diffusion", "multiscale"]
-    tracks: Literal["plain", "diffusion", "diffusion.network", "multiscale"]
+    family: Family
+    tracks: Family | Literal["diffusion.network"]
     backbone: Literal["resnet18", "resnet50"]
     steps: Positive | None = None  # pinned; then `tracks` leaves diffusion.steps out
     seed: NonNegative = 0  # added to the seed of params.yaml; a further seed is a further cell
@@ -171,11 +173,11 @@ class Network(Block):
     """All that is needed to rebuild a network; written into model.json."""
 
     method: str
-    family: Literal["plain", "diffusion", "multiscale"]
+    family: Family
     backbone: str
     width: Positive
     outputs: dict[str, Positive]  # task -> channels, in the benchmark's order
-    options: Plain | Diffusion | MultiScale
+    options: Options
 
     def plain(self) -> Plain:
         """The options of a method of the plain family."""
@@ -201,7 +203,7 @@ class Training(Block):
 
     cell: Cell
     recipe: Train
-    options: Plain | Diffusion | MultiScale
+    options: Options
     seed: int
 
     def network(self, outputs: Mapping[str, int]) -> Network:
@@ -331,12 +333,12 @@ def for_report(project: Project) -> Grid:
     return _validated(Grid, project.grid, "grid.yaml")
 
 
-def _options(project: Project, cell: Cell) -> Plain | Diffusion | MultiScale:
+def _options(project: Project, cell: Cell) -> Options:
     block = project.block(cell.tracks)
     if cell.tracks == "diffusion.network":
         block = {"steps": cell.steps, "network": block}
     options = _validated(FAMILIES[cell.family], block, f"params.yaml: {cell.family}")
-    assert isinstance(options, Plain | Diffusion | MultiScale)
+    assert isinstance(options, Options)
     return options
 
 

@@ -38,7 +38,7 @@ LABELS: dict[
 }
 REASONS = {  # why a row cannot print what the paper prints
     "single_task": "219.64 M is 219 only when cut off; no such network takes 817 G (718 with its digits exchanged?)",
-    "diffusion_prediction": "the condition is the text's; the printed figure is that of diffusion.network.prediction.source=features",
+    "diffusion_prediction": "the condition is the text's; the printed figure is that of the switch prediction.source: features",
     "no_diffusion": "as diffusion_prediction, whose network it is",
     "mti_net": "the authors' modules; what the printed figures add to them is not known",
     "invpt": "the authors' decoder; the 66 M that the paper prints beyond it take no multiply-adds",

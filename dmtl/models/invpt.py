@@ -196,17 +196,17 @@ class InvPT(MultiScaleNetwork):
             }
         ).requires_grad_(False)
 
-    def decode(self, stages: list[Tensor]) -> tuple[Maps, list[Maps]]:
-        x = resize(stages[3], stages[2].shape[-2:])
+    def decode(self, pyramid: list[Tensor]) -> tuple[Maps, list[Maps]]:
+        x = resize(pyramid[3], pyramid[2].shape[-2:])
         features = {task: module(x) for task, module in self.preliminary.items()}
         preliminary = {task: self.preliminary_heads[task](feature) for task, feature in features.items()}
         maps = torch.cat([self.mix[task](torch.cat([features[task], preliminary[task]], dim=1)) for task in self.tasks], dim=1)
-        size = torch.Size(2 * side for side in stages[0].shape[-2:])
+        size = torch.Size(2 * side for side in pyramid[0].shape[-2:])
         shares: list[list[Tensor]] = []
         scores: Tensor | None = None
         for k in range(3):
             if k:
-                maps = self.enlarge[k - 1](maps, stages[2 - k])
+                maps = self.enlarge[k - 1](maps, pyramid[2 - k])
             maps, scores = self.blocks[k](maps, scores)
             shares.append(self.aggregate[k](maps))
         final: Maps = {}

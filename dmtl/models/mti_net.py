@@ -13,7 +13,7 @@ from dmtl.models.decoders import prediction_heads
 from dmtl.models.method import Maps
 from dmtl.models.multiscale.network import MultiScaleNetwork, conv_bn_relu, resize
 
-SQUEEZE = 16  # channels per channel in the middle of a squeeze-and-excitation
+SQUEEZE, NARROWEST = 16, 8  # a squeeze-and-excitation has channels / 16 in its middle, as the narrowest released one 8
 
 
 def residual(inputs: int, outputs: int) -> BasicBlock:
@@ -46,7 +46,7 @@ class Excitation(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        middle = max(1, channels // SQUEEZE)
+        middle = max(NARROWEST, channels // SQUEEZE)
         self.weigh = nn.Sequential(nn.Linear(channels, middle), nn.ReLU(), nn.Linear(middle, channels), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,12 +122,12 @@ class MTINet(MultiScaleNetwork):
         self.join = nn.ModuleDict({task: conv_bn_relu(total, total, 1, bias=True) for task in self.tasks})
         self.heads = prediction_heads(network.outputs, total)
 
-    def decode(self, stages: list[Tensor]) -> tuple[Maps, list[Maps]]:
+    def decode(self, pyramid: list[Tensor]) -> tuple[Maps, list[Maps]]:
         features: list[Maps] = []
         predictions: list[Maps] = []
         coarser: Maps | None = None
         for scale in (3, 2, 1, 0):
-            here, predicted = self.initial[scale](stages[scale], coarser)
+            here, predicted = self.initial[scale](pyramid[scale], coarser)
             features.insert(0, here)
             predictions.insert(0, predicted)
             coarser = self.propagate[scale - 1](here) if scale else None

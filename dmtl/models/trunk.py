@@ -9,7 +9,7 @@ from dmtl.errors import UserError
 
 
 class Backbone(nn.Module):
-    """A ResNet's four stages, without its classifier.
+    """A ResNet without its classifier, of which all four stages are used.
 
     Args:
         backbone: `resnet18` or `resnet50`.
@@ -19,19 +19,15 @@ class Backbone(nn.Module):
         super().__init__()
         self.backbone = get_model(backbone, weights=None)
         del self.backbone.fc
+        self.channels = tuple(_out_channels(stage) for stage in self._stages())
 
-    def stages(self, images: Tensor) -> list[Tensor]:
-        """`(B, 3, H, W)` -> `(B, C_s, h_s, w_s)` at 1/4, 1/8, 1/16 and 1/32 of the image, sides rounded up."""
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """The four stage outputs, `(B, channels[k], H/4 / 2^k, W/4 / 2^k)`, sides rounded up."""
         net = self.backbone
         x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
-        return [x := stage(x) for stage in self._layers()]
+        return [x := stage(x) for stage in self._stages()]
 
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """C_s of the four stages."""
-        return tuple(_out_channels(stage) for stage in self._layers())
-
-    def _layers(self) -> list[nn.Sequential]:
+    def _stages(self) -> list[nn.Sequential]:
         return [self.backbone.layer1, self.backbone.layer2, self.backbone.layer3, self.backbone.layer4]
 
 
@@ -51,9 +47,12 @@ class Trunk(Backbone):
         self.fuse = nn.Conv2d(sum(self.channels), width, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.stages(images)
-        size = tuple(side // 2 for side in features[0].shape[-2:])
-        resized = [F.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in features]
+        return self.fused(self.pyramid(images))
+
+    def fused(self, pyramid: list[Tensor]) -> Tensor:
+        """`pyramid` -> `(B, width, H/8, W/8)`."""
+        size = tuple(side // 2 for side in pyramid[0].shape[-2:])
+        resized = [F.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in pyramid]
         return self.fuse(torch.cat(resized, dim=1))
 
 

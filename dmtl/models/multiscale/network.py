@@ -22,11 +22,11 @@ class MultiScaleNetwork(Method):
         self.trunk = Backbone(network.backbone)
 
     @abstractmethod
-    def decode(self, stages: list[Tensor]) -> tuple[Maps, list[Maps]]:
+    def decode(self, pyramid: list[Tensor]) -> tuple[Maps, list[Maps]]:
         """The backbone's stages -> final predictions and those before them, the one to be reported first."""
 
     def forward(self, batch: Batch) -> Maps:
-        final, earlier = self.decode(self.trunk.stages(batch.images))
+        final, earlier = self.decode(self.trunk.pyramid(batch.images))
         weighted = [(1.0, final), *((self.options.initial_weight, maps) for maps in earlier)]
 
         def loss(task: str, rows: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class MultiScaleNetwork(Method):
         return {task: loss(task, rows) for task, rows in batch.rows.items()}
 
     def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
-        final, earlier = self.decode(self.trunk.stages(images))
+        final, earlier = self.decode(self.trunk.pyramid(images))
         return final, earlier[0]
 
 
