@@ -32,6 +32,15 @@ def _parser() -> argparse.ArgumentParser:
     official.add_argument("--out", type=Path, required=True, metavar="MODEL_FOLDER")
     official.set_defaults(run=_import_official)
 
+    cost = commands.add_parser("cost", help="parameters and multiply-adds of every row at paper size, beside the printed ones")
+    cost.add_argument("--project", default=".", metavar="FOLDER", help="whose params.yaml and grid.yaml are counted")
+    form = cost.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the rows as a JSON list, unrounded")
+    form.add_argument(
+        "--throughput", type=float, metavar="PER_SECOND", help="multiply-adds a second of your GPU: print GPU-hours"
+    )
+    cost.set_defaults(run=_cost)
+
     mapping = commands.add_parser("mapping", help="print an image-task mapping file of XTC as text: id TAB bits")
     mapping.add_argument("file", type=Path, metavar="FILE", help="a published .npy or .pth, or a .tsv")
     mapping.set_defaults(run=_mapping)
@@ -73,6 +82,16 @@ def _import_official(arguments: argparse.Namespace) -> None:
 
     import_official(arguments.file, arguments.out)
     print(f"{arguments.out} holds the released model: dmtl.load_model('{arguments.out}')")
+
+
+def _cost(arguments: argparse.Namespace) -> None:
+    from dmtl.cost import Costs, as_records, as_text, hours_as_text
+
+    costs = Costs(Project(ROOT, arguments.project, scale="paper"))
+    if arguments.json:
+        print(json.dumps(as_records(costs), indent=1))
+    else:
+        print(as_text(costs) if arguments.throughput is None else hours_as_text(costs, arguments.throughput))
 
 
 def _mapping(arguments: argparse.Namespace) -> None:

@@ -129,7 +129,16 @@ class Diffusion(Block):
     network: DiffusionNetwork
 
 
-FAMILIES: dict[str, type[Block]] = {"plain": Plain, "diffusion": Diffusion}
+class MultiScale(Block):
+    """`multiscale`: MTI-Net and InvPT (models.md 4 and 5)."""
+
+    initial_weight: Annotated[float, Field(ge=0)]  # of the loss of each prediction before the final one
+    heads: Positive  # InvPT's attention
+
+
+Family = Literal["plain", "diffusion", "multiscale"]
+Options = Plain | Diffusion | MultiScale
+FAMILIES: dict[str, type[Block]] = {"plain": Plain, "diffusion": Diffusion, "multiscale": MultiScale}
 
 
 class Cell(Block):
@@ -138,8 +147,8 @@ class Cell(Block):
     benchmark: str
     setting: Setting
     method: str
-    family: Literal["plain", "diffusion"]
-    tracks: Literal["plain", "diffusion", "diffusion.network"]
+    family: Family
+    tracks: Family | Literal["diffusion.network"]
     backbone: Literal["resnet18", "resnet50"]
     steps: Positive | None = None  # pinned; then `tracks` leaves diffusion.steps out
     seed: NonNegative = 0  # added to the seed of params.yaml; a further seed is a further cell
@@ -164,11 +173,11 @@ class Network(Block):
     """All that is needed to rebuild a network; written into model.json."""
 
     method: str
-    family: Literal["plain", "diffusion"]
+    family: Family
     backbone: str
     width: Positive
     outputs: dict[str, Positive]  # task -> channels, in the benchmark's order
-    options: Plain | Diffusion
+    options: Options
 
     def plain(self) -> Plain:
         """The options of a method of the plain family."""
@@ -182,13 +191,19 @@ class Network(Block):
             return self.options
         raise UserError(f"method '{self.method}' is of family 'diffusion', but its cell says '{self.family}'")
 
+    def multiscale(self) -> MultiScale:
+        """The options of a method of the multiscale family."""
+        if isinstance(self.options, MultiScale):
+            return self.options
+        raise UserError(f"method '{self.method}' is of family 'multiscale', but its cell says '{self.family}'")
+
 
 class Training(Block):
     """One training, resolved: the cell, its recipe and its method's own block."""
 
     cell: Cell
     recipe: Train
-    options: Plain | Diffusion
+    options: Options
     seed: int
 
     def network(self, outputs: Mapping[str, int]) -> Network:
@@ -259,16 +274,17 @@ class Project:
     Args:
         root: the repository's root, below which data, models, results and reports lie.
         folder: where the two files are, relative to `root`.
+        scale: instead of the one that params.yaml names.
 
     Raises:
         UserError: a file is missing or is no YAML mapping.
     """
 
-    def __init__(self, root: Path, folder: str = ".") -> None:
+    def __init__(self, root: Path, folder: str = ".", scale: str | None = None) -> None:
         self.folder = Path(root) / folder
         self.params = load_yaml(self.folder / "params.yaml")
         self.grid = load_yaml(self.folder / "grid.yaml")
-        self.paths = Paths(root=Path(root), scale=str(self.block("scale")))
+        self.paths = Paths(root=Path(root), scale=scale or str(self.block("scale")))
 
     def block(self, key: str) -> Any:
         """The value at a dotted key of params.yaml."""
@@ -292,7 +308,11 @@ for_shards = for_download
 
 def for_training(project: Project, key: str) -> Training:
     """Everything that decides a cell's training."""
-    cell = project.cell(key)
+    return resolve(project, project.cell(key))
+
+
+def resolve(project: Project, cell: Cell) -> Training:
+    """`for_training` of a cell that need not be in the grid."""
     where = f"scales.{project.paths.scale}.train.{cell.benchmark}"
     recipe = _validated(Train, project.block(where), f"params.yaml: {where}")
     options = _options(project, cell)
@@ -313,12 +333,12 @@ def for_report(project: Project) -> Grid:
     return _validated(Grid, project.grid, "grid.yaml")
 
 
-def _options(project: Project, cell: Cell) -> Plain | Diffusion:
+def _options(project: Project, cell: Cell) -> Options:
     block = project.block(cell.tracks)
     if cell.tracks == "diffusion.network":
         block = {"steps": cell.steps, "network": block}
     options = _validated(FAMILIES[cell.family], block, f"params.yaml: {cell.family}")
-    assert isinstance(options, Plain | Diffusion)
+    assert isinstance(options, Options)
     return options
 
 

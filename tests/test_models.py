@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT, tiny_params
 from torch import Tensor
 
-from dmtl.config import Diffusion, Network, Plain
+from dmtl.config import FAMILIES, Network
 from dmtl.data.batch import Batch
 from dmtl.errors import UserError
 from dmtl.losses import pair_weights
@@ -20,11 +20,14 @@ from dmtl.models.diffusion.blocks import Attention
 from dmtl.models.diffusion.network import DiffusionNetwork
 from dmtl.models.diffusion.noise import gaussian
 from dmtl.models.diffusion.schedule import make_schedule, variances
+from dmtl.models.no_conditioning import NoConditioning
+from dmtl.models.no_diffusion import IterativeRefinement
 
 NYUD = {"semseg": 13, "depth": 1, "normals": 3}
 PASCAL = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}
 FAMILY = {cell["method"]: cell["family"] for cell in yaml.safe_load((ROOT / "grid.yaml").read_text())["cells"].values()}
 DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion"))
+TWICE = {method for method, family in FAMILY.items() if family in ("diffusion", "multiscale")}  # predict more than once
 MASKS = {
     "onelabel": [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]],
     "randomlabels": [[1, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]],
@@ -33,12 +36,17 @@ MASKS = {
 
 
 def network(
-    method: str, outputs: dict[str, int] = NYUD, params: dict | None = None, width: int = 8, **options: object
+    method: str,
+    outputs: dict[str, int] = NYUD,
+    params: dict | None = None,
+    width: int = 8,
+    backbone: str = "resnet18",
+    **options: object,
 ) -> Network:
     params = params or tiny_params()
     family = FAMILY.get(method, "plain")
-    block = Diffusion.model_validate(params["diffusion"] | options) if family == "diffusion" else Plain(**params["plain"])
-    return Network(method=method, family=family, backbone="resnet18", width=width, outputs=outputs, options=block)
+    block = FAMILIES[family].model_validate(params[family] | options)
+    return Network(method=method, family=family, backbone=backbone, width=width, outputs=outputs, options=block)
 
 
 def batch_of(setting: str, size: tuple[int, int] = (32, 64), seed: int = 0) -> Batch:
@@ -75,6 +83,11 @@ COUNTS = [
     ("single_task", PASCAL, 219.640),
     ("diffusion_feature", PASCAL, 132.913),
     ("diffusion_prediction", PASCAL, 133.073),
+    ("no_diffusion", PASCAL, 133.073),
+    ("no_conditioning", PASCAL, 124.665),
+    ("no_conditioning", NYUD, 86.204),
+    ("mti_net", PASCAL, 271.656),
+    ("invpt", PASCAL, 75.218),
 ]
 
 
@@ -106,7 +119,7 @@ def test_predictions_have_the_images_size(method: str) -> None:
     for size in ((32, 64), (40, 72), (33, 65)):
         predicted = model.predict(torch.randn(2, 3, *size))
         assert {task: m.shape for task, m in predicted["final"].items()} == {t: (2, c, *size) for t, c in NYUD.items()}
-        assert set(predicted["initial"]) == (set(NYUD) if method in DIFFUSION else set())
+        assert set(predicted["initial"]) == (set(NYUD) if method in TWICE else set())
         assert all(m.isfinite().all() for maps in predicted.values() for m in maps.values())
 
 
@@ -118,19 +131,27 @@ def test_one_step_moves_what_the_labels_reach(method: str, setting: str) -> None
     assert set(losses) == set(NYUD)
     torch.stack(list(losses.values())).sum().backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert still == []
+    assert still == [name for name, _ in model.named_parameters() if name.startswith("idle.")]
 
 
 @pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
 def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
-    """Of a task without any label, only what the multi-task condition reaches may move, and only where it is not detached."""
+    """Of a task without any label, only what other tasks' predictions are made of may move.
+
+    That is what the multi-task condition reaches, where it is not detached; with MTI-Net and InvPT all but the last heads.
+    """
     model = fresh(method).train()
     torch.stack(list(model(batch_of("full").only(("semseg", "normals"))).values())).sum().backward()
     moved = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     depth = {name for name in moved if "depth" in name}
+    if FAMILY[method] == "multiscale":
+        assert depth
+        last = ("heads.depth", "join.depth", "refine.depth") if method == "mti_net" else ("heads.depth", "refine.depth")
+        assert not {name for name in depth if name.startswith(last)}
+        return
     reached = {name for name in depth if "decoders.decoders" in name or "decoders.heads" in name or "condition.project" in name}
     assert depth == reached
-    conditioned = method in DIFFUSION and not model.condition.options.detach
+    conditioned = hasattr(model, "condition") and not model.condition.options.detach
     assert bool(depth) == conditioned
 
 
@@ -170,23 +191,28 @@ def _plain_losses(model: DiffusionNetwork, batch: Batch) -> dict[str, Tensor]:
 def _plain_denoise(model: DiffusionNetwork, features: dict, initial: dict, task: str, i: int, keys: Tensor) -> Tensor:
     one = {t: f[i : i + 1] for t, f in features.items()}, {t: p[i : i + 1] for t, p in initial.items()}
     d, schedule = model.denoiser, model.schedule
-    condition = model.condition(*one)
+    noisy, conditioned = not isinstance(model, IterativeRefinement), not isinstance(model, NoConditioning)
     x = model.start(*one)[task]
     steps = schedule.steps
-    x = schedule.signal * x + schedule.noise * gaussian(keys[i : i + 1], task, steps, tuple(x.shape[1:]))
+    if noisy:
+        x = schedule.signal * x + schedule.noise * gaussian(keys[i : i + 1], task, steps, tuple(x.shape[1:]))
     for step in range(steps - 1, -1, -1):
         e = d.embed[task](x) + d.step_embedding(step)[None, :, None, None]
         kv = F.interpolate(e, scale_factor=0.25, mode="bilinear").flatten(2).transpose(1, 2)
-        small = F.interpolate(condition, scale_factor=0.25, mode="bilinear")
+        small = F.interpolate(model.condition(*one) if conditioned else e, scale_factor=0.25, mode="bilinear")
         q = small.flatten(2).transpose(1, 2)
         for block in d.blocks:
+            if not conditioned:
+                q = q + block.attention(block.norm_attention(q), block.norm_attention(q))
+                q = q + block.mlp(block.norm_mlp(q))
+                continue
             kv = kv + block.task_mlp(block.norm_task_mlp(kv))
             q = q + block.attention(block.norm_query(q), block.norm_memory(kv))
             q = q + block.mlp(block.norm_mlp(q))
         y = F.interpolate(q.transpose(1, 2).reshape(small.shape), scale_factor=4, mode="bilinear") + e
         y = d.heads[task](y)
         y = d.predict[task](y) if d.predict else y
-        if step:
+        if step and noisy:
             p = schedule.posteriors[step - 1]
             noise = gaussian(keys[i : i + 1], task, step, tuple(y.shape[1:]))
             x = p.predicted * y + p.current * x + p.deviation * noise
@@ -195,8 +221,14 @@ def _plain_denoise(model: DiffusionNetwork, features: dict, initial: dict, task:
     return model.finish({task: x})[task]
 
 
-@pytest.mark.parametrize("setting", MASKS)
-@pytest.mark.parametrize("method", DIFFUSION)
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [
+        *((method, setting) for method in ("diffusion_prediction", "diffusion_feature") for setting in MASKS),
+        ("no_diffusion", "randomlabels"),
+        ("no_conditioning", "randomlabels"),
+    ],
+)
 def test_packed_pairs_equal_a_loop_over_samples(method: str, setting: str) -> None:
     """Losses and every gradient to 1e-5 relative."""
     params = tiny_params()
@@ -211,7 +243,7 @@ def test_packed_pairs_equal_a_loop_over_samples(method: str, setting: str) -> No
     for losses in (packed, plain):
         model.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
-        gradients.append({name: p.grad.clone() for name, p in model.named_parameters()})
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad})
     for task, loss in packed.items():
         assert loss.item() == pytest.approx(plain[task].item(), rel=1e-5)
     for name, gradient in gradients[0].items():
@@ -231,7 +263,7 @@ def test_inference_does_not_depend_on_the_batch(method: str) -> None:
             assert torch.allclose(maps[i : i + 1], alone[task], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", DIFFUSION)
+@pytest.mark.parametrize("method", [m for m in DIFFUSION if m != "no_diffusion"])
 def test_noise_is_drawn_by_key_and_can_be_turned_off(method: str) -> None:
     model = fresh(method).eval()
     image = torch.randn(1, 3, 32, 64)
@@ -242,6 +274,31 @@ def test_noise_is_drawn_by_key_and_can_be_turned_off(method: str) -> None:
     assert torch.equal(final(1), final(1))
     assert not torch.equal(final(1), final(2))
     assert torch.equal(final(1, 0.0), final(2, 0.0))
+
+
+def test_without_diffusion_there_is_no_noise() -> None:
+    """Each estimate is the next state, the first of them made of the initial prediction itself."""
+    model = fresh("no_diffusion", steps=3).eval()
+    seen: list[tuple[Tensor, Tensor]] = []
+    model.denoiser.register_forward_hook(lambda _, args, out: seen.append((args[0]["depth"], out["depth"])))
+    image = torch.randn(1, 3, 32, 64)
+    final, initial = model.maps(image, 1.0, torch.tensor([1]))
+    states, estimates = zip(*seen, strict=True)
+    expected = [initial["depth"], *estimates[:-1]]
+    assert all(torch.equal(state, one) for state, one in zip(states, expected, strict=True))
+    assert torch.equal(final["depth"], estimates[-1])
+    assert torch.equal(model.maps(image, 1.0, torch.tensor([2]))[0]["depth"], final["depth"])
+
+
+def test_without_conditioning_tasks_do_not_hear_of_each_other() -> None:
+    model, conditioned = fresh("no_conditioning").eval(), fresh("diffusion_prediction").eval()
+    for network, same in ((model, True), (conditioned, False)):
+        before = network.predict(image := torch.randn(1, 3, 32, 64))["final"]
+        with torch.no_grad():
+            network.decoders.heads["semseg"].bias += 1.0
+        after = network.predict(image)["final"]
+        assert torch.equal(after["depth"], before["depth"]) == same
+        assert not torch.equal(after["semseg"], before["semseg"])
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5])
@@ -262,6 +319,51 @@ def test_a_direct_sampler_feeds_the_estimate_back() -> None:
     model.denoiser.register_forward_hook(lambda _, args, out: calls.append((args[0], out)))
     model.predict(torch.randn(1, 3, 32, 64))
     assert torch.equal(calls[1][0]["depth"], calls[0][1]["depth"])
+
+
+@pytest.mark.parametrize("source", ["predictions", "per_task_predictions", "features"])
+@pytest.mark.parametrize("detach", [True, False])
+@pytest.mark.parametrize("method", ["diffusion_prediction", "diffusion_feature"])
+def test_the_condition_is_what_it_is_made_of(method: str, detach: bool, source: str) -> None:
+    """Its gradient reaches the maps that `source` names, of every task, unless it is detached."""
+    params = tiny_params()
+    params["diffusion"]["network"][method.removeprefix("diffusion_")] = {"source": source, "detach": detach}
+    model = fresh(method, params=params)
+    maps = {
+        name: {task: torch.randn(2, n, 4, 8, requires_grad=True) for task, n in channels.items()}
+        for name, channels in (("features", dict.fromkeys(NYUD, 8)), ("predictions", NYUD))
+    }
+    condition = model.condition(maps["features"], maps["predictions"])
+    assert condition.shape == (2, 8, 4, 8)
+    condition.sum().backward()
+    reached = {name for name, tasks in maps.items() for m in tasks.values() if m.grad is not None}
+    assert reached == (set() if detach else {"features" if source == "features" else "predictions"})
+    assert set(model.condition.project) == (set(NYUD) if source == "per_task_predictions" else set())
+    assert model.condition.fuse.weight.grad is not None
+
+
+@pytest.mark.parametrize("method", ["diffusion_prediction", "diffusion_feature"])
+@pytest.mark.parametrize(
+    ("switch", "value"),
+    [
+        ("heads", 1),
+        ("schedule", "linear"),
+        ("sampler", "direct"),
+        ("initial_weight", 0.0),
+        ("token_stride", 2),
+        ("beta_end", 0.1),
+    ],
+)
+def test_every_switch_of_the_denoiser_works(method: str, switch: str, value: object) -> None:
+    """The same weights, another loss."""
+    params = tiny_params()
+    plain = fresh(method, steps=3).eval()
+    params["diffusion"]["network"][switch] = value
+    changed = fresh(method, params=params, steps=3).eval()
+    changed.load_state_dict(plain.state_dict())
+    batch = batch_of("full")
+    with torch.no_grad():
+        assert changed(batch)["depth"] != plain(batch)["depth"]
 
 
 def test_schedule_constants() -> None:

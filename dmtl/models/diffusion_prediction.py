@@ -5,21 +5,9 @@ paper's text where the printed parameters and FLOPs allow it (models.md 1.3, des
 """
 
 from dmtl.config import Network
-from dmtl.models.diffusion.denoiser import Denoiser
-from dmtl.models.diffusion.network import DiffusionNetwork
-from dmtl.models.method import Maps
-
-
-class PredictionDiffusion(DiffusionNetwork):
-    """The state is the map of raw logits; every step ends in a 1x1 predictor."""
-
-    def _make_denoiser(self) -> Denoiser:
-        return self._denoiser(self.outputs, self.outputs)
-
-    def start(self, features: Maps, initial: Maps) -> Maps:
-        return initial
+from dmtl.models.diffusion.prediction import PredictionDiffusion
 
 
 def build(network: Network) -> PredictionDiffusion:
     """The network of Prediction Diffusion."""
-    return PredictionDiffusion(network, network.diffusion().network.prediction)
+    return PredictionDiffusion(network)

@@ -72,6 +72,22 @@ class CrossBlock(nn.Module):
         return query + self.mlp(self.norm_mlp(query)), memory
 
 
+class SelfBlock(nn.Module):
+    """Pre-norm self-attention and MLP, both residual: what is left of `CrossBlock` without a condition."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm_attention, self.attention = nn.LayerNorm(width), Attention(width, heads)
+        self.norm_mlp, self.mlp = nn.LayerNorm(width), mlp(width)
+        initialise_linear(self)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(P, N, width)` -> the same, updated."""
+        normed = self.norm_attention(tokens)
+        tokens = tokens + self.attention(normed, normed)
+        return tokens + self.mlp(self.norm_mlp(tokens))
+
+
 def task_head(width: int) -> nn.Sequential:
     """1x1 convolution, then three 3x3 convolutions with ReLU (the counts rule out the paper's four; models.md 1.6)."""
     layers: list[nn.Module] = [nn.Conv2d(width, width, 1)]

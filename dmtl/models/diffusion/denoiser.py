@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmtl.models.diffusion.blocks import CrossBlock, StepEmbedding, task_head
+from dmtl.models.diffusion.blocks import CrossBlock, SelfBlock, StepEmbedding, task_head
 from dmtl.models.method import Maps
 
 
@@ -23,6 +23,8 @@ class Denoiser(nn.Module):
         token_stride: side of the square of map positions that one token stands for.
     """
 
+    block_type: type[CrossBlock] | type[SelfBlock] = CrossBlock
+
     def __init__(
         self, inputs: dict[str, int], outputs: dict[str, int] | None, width: int, blocks: int, heads: int, token_stride: int
     ) -> None:
@@ -30,11 +32,11 @@ class Denoiser(nn.Module):
         self.token_stride = token_stride
         self.embed = nn.ModuleDict({task: nn.Conv2d(n, width, 3, padding=1) for task, n in inputs.items()})
         self.step_embedding = StepEmbedding(width)
-        self.blocks = nn.ModuleList(CrossBlock(width, heads) for _ in range(blocks))
+        self.blocks = nn.ModuleList(self.block_type(width, heads) for _ in range(blocks))
         self.heads = nn.ModuleDict({task: task_head(width) for task in inputs})
         self.predict = nn.ModuleDict({task: nn.Conv2d(width, n, 1) for task, n in (outputs or {}).items()})
 
-    def forward(self, noisy: Maps, step: int, condition: Tensor, rows: Maps) -> Maps:
+    def forward(self, noisy: Maps, step: int, condition: Tensor | None, rows: Maps) -> Maps:
         """Estimate of the clean maps.
 
         Args:
@@ -49,16 +51,22 @@ class Denoiser(nn.Module):
         groups = [len(index) for index in rows.values()]
         embedding = torch.cat([self.embed[task](noisy[task]) for task in rows])
         embedding = embedding + self.step_embedding(step)[:, None, None]
-        memory, query = self.tokens(embedding), condition[torch.cat(list(rows.values()))]
-        for block in self.blocks:
-            query, memory = block(query, memory)
-        refined = self._untokens(query, embedding.shape[-2:]) + embedding
+        tokens = self._attend(self.tokens(embedding), condition, torch.cat(list(rows.values())))
+        refined = self._untokens(tokens, embedding.shape[-2:]) + embedding
         return {task: self._head(task, part) for task, part in zip(rows, refined.split(groups), strict=True)}
 
     def tokens(self, maps: Tensor) -> Tensor:
         """`(P, width, h, w)` -> `(P, h/stride * w/stride, width)`."""
         small = F.interpolate(maps, size=self._token_grid(maps.shape[-2:]), mode="bilinear", align_corners=False)
         return small.flatten(2).transpose(1, 2)
+
+    def _attend(self, tokens: Tensor, condition: Tensor | None, images: Tensor) -> Tensor:
+        """The condition of each pair queries the pair's `tokens`, `(P, N, width)`, which are of the image `images`, `(P,)`."""
+        assert condition is not None
+        query = condition[images]
+        for block in self.blocks:
+            query, tokens = block(query, tokens)
+        return query
 
     def _head(self, task: str, x: Tensor) -> Tensor:
         x = self.heads[task](x)
@@ -72,3 +80,14 @@ class Denoiser(nn.Module):
     def _token_grid(self, size: torch.Size) -> tuple[int, int]:
         height, width = (max(1, side // self.token_stride) for side in size)
         return height, width
+
+
+class SelfDenoiser(Denoiser):
+    """The denoiser without a condition: each pair's tokens query themselves (models.md 1.4)."""
+
+    block_type = SelfBlock
+
+    def _attend(self, tokens: Tensor, condition: Tensor | None, images: Tensor) -> Tensor:
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens

@@ -29,6 +29,8 @@ class DiffusionNetwork(Method):
         condition: how the condition feature is made.
     """
 
+    denoiser_type = Denoiser
+
     def __init__(self, network: Network, condition: ConditionOptions) -> None:
         super().__init__(network.outputs)
         options = network.diffusion()
@@ -69,11 +71,10 @@ class DiffusionNetwork(Method):
         def draw(task: str, step: int, shape: tuple[int, ...]) -> Tensor:
             return noise * gaussian(keys[rows[task]], task, step, shape)
 
-        condition = self.denoiser.tokens(self.condition(features, initial))
+        condition = self._condition(features, initial)
         start = {task: self.start(features, initial)[task][index] for task, index in rows.items()}
-        steps = self.schedule.steps
-        state = {task: self._diffuse(x, draw(task, steps, x.shape[1:])) for task, x in start.items()}
-        for step in range(steps - 1, -1, -1):
+        state = {task: self._diffuse(task, x, draw) for task, x in start.items()}
+        for step in range(self.schedule.steps - 1, -1, -1):
             estimate = self.denoiser(state, step, condition, rows)
             state = self._advance(state, estimate, step, draw)
         return self.finish(state)
@@ -92,15 +93,19 @@ class DiffusionNetwork(Method):
 
     def _denoiser(self, inputs: dict[str, int], outputs: dict[str, int] | None) -> Denoiser:
         o = self.options
-        return Denoiser(inputs, outputs, self.width, o.blocks, o.heads, o.token_stride)
+        return self.denoiser_type(inputs, outputs, self.width, o.blocks, o.heads, o.token_stride)
 
     def _pair_losses(self, task: str, final: Tensor, initial: Tensor, label: Tensor) -> Tensor:
         """`(n_t,)`: final + 0.5 initial (models.md 1.2)."""
         return upsampled_loss(task, final, label) + self.options.initial_weight * upsampled_loss(task, initial, label)
 
-    def _diffuse(self, x: Tensor, noise: Tensor) -> Tensor:
+    def _condition(self, features: Maps, initial: Maps) -> Tensor | None:
+        """Tokens of the condition feature, `(B, N, width)`."""
+        return self.denoiser.tokens(self.condition(features, initial))
+
+    def _diffuse(self, task: str, x: Tensor, draw: Draw) -> Tensor:
         """x_init -> x_S in one jump (Eq. 3)."""
-        return self.schedule.signal * x + self.schedule.noise * noise
+        return self.schedule.signal * x + self.schedule.noise * draw(task, self.schedule.steps, tuple(x.shape[1:]))
 
     def _advance(self, state: Maps, estimate: Maps, step: int, draw: Draw) -> Maps:
         """x_t and the estimate of x_0 -> x_{t-1}; the estimate itself at the last step or with the paper's `direct` sampler."""

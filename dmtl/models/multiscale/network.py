@@ -1,0 +1,51 @@
+"""What MTI-Net and InvPT share: predictions before the final ones, all of them supervised (models.md 4 and 5)."""
+
+from abc import abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmtl.config import Network
+from dmtl.data.batch import Batch
+from dmtl.losses import upsampled_loss
+from dmtl.models.method import Maps, Method
+from dmtl.models.trunk import Backbone
+
+
+class MultiScaleNetwork(Method):
+    """The backbone's four stages, not fused, and a decoder that predicts more than once."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network.outputs)
+        self.options = network.multiscale()
+        self.trunk = Backbone(network.backbone)
+
+    @abstractmethod
+    def decode(self, pyramid: list[Tensor]) -> tuple[Maps, list[Maps]]:
+        """The backbone's stages -> final predictions and those before them, the one to be reported first."""
+
+    def forward(self, batch: Batch) -> Maps:
+        final, earlier = self.decode(self.trunk.pyramid(batch.images))
+        weighted = [(1.0, final), *((self.options.initial_weight, maps) for maps in earlier)]
+
+        def loss(task: str, rows: Tensor) -> Tensor:
+            each = [weight * upsampled_loss(task, maps[task][rows], batch.labels[task]) for weight, maps in weighted]
+            return (batch.weights[task] * torch.stack(each).sum(0)).sum()
+
+        return {task: loss(task, rows) for task, rows in batch.rows.items()}
+
+    def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
+        final, earlier = self.decode(self.trunk.pyramid(images))
+        return final, earlier[0]
+
+
+def resize(x: Tensor, size: torch.Size) -> Tensor:
+    """Bilinear `(B, C, h, w)` -> `(B, C, *size)`, corners not aligned."""
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def conv_bn_relu(inputs: int, outputs: int, kernel: int, *, bias: bool, dilation: int = 1) -> nn.Sequential:
+    """Convolution that keeps the map's size, batch norm, ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 * dilation, dilation=dilation, bias=bias)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
