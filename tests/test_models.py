@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT, tiny_params
 from torch import Tensor
 
-from dmtl.config import Diffusion, Network, Plain
+from dmtl.config import Consistency, Diffusion, Network, Plain
 from dmtl.data.batch import Batch
 from dmtl.errors import UserError
 from dmtl.losses import pair_weights
@@ -25,6 +25,7 @@ NYUD = {"semseg": 13, "depth": 1, "normals": 3}
 PASCAL = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}
 FAMILY = {cell["method"]: cell["family"] for cell in yaml.safe_load((ROOT / "grid.yaml").read_text())["cells"].values()}
 DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion"))
+CONSISTENCY = tuple(sorted(method for method, family in FAMILY.items() if family == "consistency"))
 MASKS = {
     "onelabel": [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]],
     "randomlabels": [[1, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]],
@@ -37,7 +38,12 @@ def network(
 ) -> Network:
     params = params or tiny_params()
     family = FAMILY.get(method, "plain")
-    block = Diffusion.model_validate(params["diffusion"] | options) if family == "diffusion" else Plain(**params["plain"])
+    block: Plain | Diffusion | Consistency = Plain(**params["plain"])
+    if family == "diffusion":
+        block = Diffusion.model_validate(params["diffusion"] | options)
+    if family == "consistency":
+        common = {key: value for key, value in params["consistency"].items() if key != "benchmarks"}
+        block = Consistency.model_validate({**common, "on": params["consistency"]["benchmarks"]["nyud"]} | options)
     return Network(method=method, family=family, backbone="resnet18", width=width, outputs=outputs, options=block)
 
 
@@ -75,6 +81,9 @@ COUNTS = [
     ("single_task", PASCAL, 219.640),
     ("diffusion_feature", PASCAL, 132.913),
     ("diffusion_prediction", PASCAL, 133.073),
+    ("xtc", PASCAL, 172.185),
+    ("xtc", NYUD, 100.581 + 14.819),
+    ("semi_supervised", PASCAL, 157.237),
 ]
 
 
@@ -115,7 +124,7 @@ def test_predictions_have_the_images_size(method: str) -> None:
 def test_one_step_moves_what_the_labels_reach(method: str, setting: str) -> None:
     model = fresh(method).train()
     losses = model(batch_of(setting))
-    assert set(losses) == set(NYUD)
+    assert set(losses) - {"consistency"} == set(NYUD)
     torch.stack(list(losses.values())).sum().backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == []
@@ -123,15 +132,16 @@ def test_one_step_moves_what_the_labels_reach(method: str, setting: str) -> None
 
 @pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
 def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
-    """Of a task without any label, only what the multi-task condition reaches may move, and only where it is not detached."""
+    """Of a task without any label, only what the multi-task condition or consistency reaches may move, and only where the
+    condition is not detached."""
     model = fresh(method).train()
     torch.stack(list(model(batch_of("full").only(("semseg", "normals"))).values())).sum().backward()
     moved = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     depth = {name for name in moved if "depth" in name}
-    reached = {name for name in depth if "decoders.decoders" in name or "decoders.heads" in name or "condition.project" in name}
-    assert depth == reached
+    parts = ("decoders.decoders", "decoders.heads", "condition.project", "mapping.stems")
+    assert depth == {name for name in depth if any(part in name for part in parts)}
     conditioned = method in DIFFUSION and not model.condition.options.detach
-    assert bool(depth) == conditioned
+    assert bool(depth) == (conditioned or method in CONSISTENCY)
 
 
 @pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])

@@ -23,15 +23,22 @@ class Trunk(nn.Module):
         super().__init__()
         self.backbone = get_model(backbone, weights=None)
         del self.backbone.fc
-        channels = sum(_out_channels(stage) for stage in self._stages())
-        self.fuse = nn.Conv2d(channels, width, 3, padding=1)
+        self.channels = tuple(_out_channels(stage) for stage in self._stages())
+        self.fuse = nn.Conv2d(sum(self.channels), width, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.fused(self.pyramid(images))
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """The four stage outputs, `(B, channels[k], H/4 / 2^k, W/4 / 2^k)`."""
         net = self.backbone
         x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
-        features = [x := stage(x) for stage in self._stages()]
-        size = tuple(side // 2 for side in features[0].shape[-2:])
-        resized = [F.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in features]
+        return [x := stage(x) for stage in self._stages()]
+
+    def fused(self, pyramid: list[Tensor]) -> Tensor:
+        """`pyramid` -> `(B, width, H/8, W/8)`."""
+        size = tuple(side // 2 for side in pyramid[0].shape[-2:])
+        resized = [F.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in pyramid]
         return self.fuse(torch.cat(resized, dim=1))
 
     def _stages(self) -> list[nn.Sequential]:
