@@ -136,9 +136,51 @@ class MultiScale(Block):
     heads: Positive  # InvPT's attention
 
 
-Family = Literal["plain", "diffusion", "multiscale"]
-Options = Plain | Diffusion | MultiScale
-FAMILIES: dict[str, type[Block]] = {"plain": Plain, "diffusion": Diffusion, "multiscale": MultiScale}
+class CrossTask(Block):
+    """`consistency.xtc`: the mapping network into a joint space of all tasks (models.md 3.1 and 3.2)."""
+
+    resolution: Literal["eighth", "full"]  # of the maps it sees: the predictions' own, or the images'
+    widths: Annotated[
+        tuple[Positive, Positive, Positive, Positive, Positive], Field(strict=False)
+    ]  # of its five groups of layers
+    gumbel_tau: Annotated[float, Field(gt=0)]  # temperature of the sampled classes
+    film_halving: Positive  # epochs until gamma and beta's own learning rate is halved
+
+
+class SelfConsistency(Block):
+    """`consistency.semi_supervised`: which of a prediction the other view is taught (models.md 3.4)."""
+
+    weight: Annotated[float, Field(ge=0)]
+    confidence: Annotated[float, Field(ge=0, lt=1)]  # probability above which a class is a pseudo-label
+    largest_difference: Annotated[float, Field(gt=0)]  # of depths and normals that are drawn together
+
+
+class ConsistencyOnBenchmark(Block):
+    """`consistency.benchmarks.<benchmark>`: what XTC's authors chose for each benchmark (models.md 3.3)."""
+
+    weight: Annotated[float, Field(ge=0)]  # of the cross-task loss
+    film_rate: Annotated[float, Field(gt=0)]  # first learning rate of gamma and beta
+    flip: bool  # whether the second view may be mirrored
+
+
+class Consistency(Block):
+    """`consistency`: the baseline's network with a loss between two views or tasks; `on` is one of `benchmarks`."""
+
+    decoder_blocks: Positive
+    zooms: Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(strict=False, min_length=1)]  # of the second view
+    xtc: CrossTask
+    semi_supervised: SelfConsistency
+    on: ConsistencyOnBenchmark
+
+
+Family = Literal["plain", "diffusion", "consistency", "multiscale"]
+Options = Plain | Diffusion | Consistency | MultiScale
+FAMILIES: dict[str, type[Block]] = {
+    "plain": Plain,
+    "diffusion": Diffusion,
+    "consistency": Consistency,
+    "multiscale": MultiScale,
+}
 
 
 class Cell(Block):
@@ -196,6 +238,12 @@ class Network(Block):
         if isinstance(self.options, MultiScale):
             return self.options
         raise UserError(f"method '{self.method}' is of family 'multiscale', but its cell says '{self.family}'")
+
+    def consistency(self) -> Consistency:
+        """The options of a method of the consistency family."""
+        if isinstance(self.options, Consistency):
+            return self.options
+        raise UserError(f"method '{self.method}' is of family 'consistency', but its cell says '{self.family}'")
 
 
 class Training(Block):
@@ -337,9 +385,19 @@ def _options(project: Project, cell: Cell) -> Options:
     block = project.block(cell.tracks)
     if cell.tracks == "diffusion.network":
         block = {"steps": cell.steps, "network": block}
+    if cell.family == "consistency":
+        block = _on_benchmark(project, cell.benchmark)
     options = _validated(FAMILIES[cell.family], block, f"params.yaml: {cell.family}")
     assert isinstance(options, Options)
     return options
+
+
+def _on_benchmark(project: Project, benchmark: str) -> dict[str, Any]:
+    """The block `consistency` with the values of one benchmark in place of those of all."""
+    where = f"consistency.benchmarks.{benchmark}"
+    on = _validated(ConsistencyOnBenchmark, project.block(where), f"params.yaml: {where}")
+    common = {key: value for key, value in project.block("consistency").items() if key != "benchmarks"}
+    return {**common, "on": on}
 
 
 def _seed(project: Project) -> int:

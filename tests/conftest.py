@@ -48,6 +48,8 @@ def tiny_params() -> dict:
     demo["train"]["nyud"] |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true"}
     params["plain"]["decoder_blocks"] = 1
     params["diffusion"]["network"] |= {"decoder_blocks": 1, "blocks": 1}
+    params["consistency"]["decoder_blocks"] = 1
+    params["consistency"]["xtc"]["widths"] = [8, 8, 8, 8, 16]
     return params
 
 

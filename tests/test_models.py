@@ -28,6 +28,7 @@ PASCAL = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary
 FAMILY = {cell["method"]: cell["family"] for cell in yaml.safe_load((ROOT / "grid.yaml").read_text())["cells"].values()}
 DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion"))
 TWICE = {method for method, family in FAMILY.items() if family in ("diffusion", "multiscale")}  # predict more than once
+CONSISTENCY = tuple(sorted(method for method, family in FAMILY.items() if family == "consistency"))
 MASKS = {
     "onelabel": [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]],
     "randomlabels": [[1, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]],
@@ -45,6 +46,9 @@ def network(
 ) -> Network:
     params = params or tiny_params()
     family = FAMILY.get(method, "plain")
+    if family == "consistency":
+        common = {key: value for key, value in params["consistency"].items() if key != "benchmarks"}
+        params = params | {"consistency": {**common, "on": params["consistency"]["benchmarks"]["nyud"]}}
     block = FAMILIES[family].model_validate(params[family] | options)
     return Network(method=method, family=family, backbone=backbone, width=width, outputs=outputs, options=block)
 
@@ -88,6 +92,9 @@ COUNTS = [
     ("no_conditioning", NYUD, 86.204),
     ("mti_net", PASCAL, 271.656),
     ("invpt", PASCAL, 75.218),
+    ("xtc", PASCAL, 172.185),
+    ("xtc", NYUD, 100.581 + 14.819),
+    ("semi_supervised", PASCAL, 157.237),
 ]
 
 
@@ -128,7 +135,7 @@ def test_predictions_have_the_images_size(method: str) -> None:
 def test_one_step_moves_what_the_labels_reach(method: str, setting: str) -> None:
     model = fresh(method).train()
     losses = model(batch_of(setting))
-    assert set(losses) == set(NYUD)
+    assert set(losses) - {"consistency"} == set(NYUD)
     torch.stack(list(losses.values())).sum().backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == [name for name, _ in model.named_parameters() if name.startswith("idle.")]
@@ -136,9 +143,9 @@ def test_one_step_moves_what_the_labels_reach(method: str, setting: str) -> None
 
 @pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
 def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
-    """Of a task without any label, only what other tasks' predictions are made of may move.
+    """Of a task without any label, only what other tasks' predictions or consistency reach may move.
 
-    That is what the multi-task condition reaches, where it is not detached; with MTI-Net and InvPT all but the last heads.
+    The multi-task condition reaches it where it is not detached; MTI-Net and InvPT reach all of it but the last heads.
     """
     model = fresh(method).train()
     torch.stack(list(model(batch_of("full").only(("semseg", "normals"))).values())).sum().backward()
@@ -149,10 +156,10 @@ def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
         last = ("heads.depth", "join.depth", "refine.depth") if method == "mti_net" else ("heads.depth", "refine.depth")
         assert not {name for name in depth if name.startswith(last)}
         return
-    reached = {name for name in depth if "decoders.decoders" in name or "decoders.heads" in name or "condition.project" in name}
-    assert depth == reached
+    parts = ("decoders.decoders", "decoders.heads", "condition.project", "mapping.stems")
+    assert depth == {name for name in depth if any(part in name for part in parts)}
     conditioned = hasattr(model, "condition") and not model.condition.options.detach
-    assert bool(depth) == conditioned
+    assert bool(depth) == (conditioned or method in CONSISTENCY)
 
 
 @pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])

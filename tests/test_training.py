@@ -57,7 +57,7 @@ def test_another_seed_gives_other_weights(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("method", ["single_task", "diffusion_prediction"])
+@pytest.mark.parametrize("method", ["single_task", "diffusion_prediction", "xtc"])
 def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch, method: str, precision: str) -> None:
     """Stopped by a signal after each step in turn, the training ends with the same bytes."""
     cell = f"nyud-randomlabels-{method}"
@@ -74,7 +74,7 @@ def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.Monk
     while (ended := _train_or_exit(tiny, cell)) == 128 + signal.SIGTERM:
         stops += 1
     assert ended == expected
-    steps = 4 if method == "diffusion_prediction" else sum(2 * (n // min(3, n)) for n in _labels_per_task(tiny))
+    steps = sum(2 * (n // min(3, n)) for n in _labels_per_task(tiny)) if method == "single_task" else 4
     assert stops == steps
     assert not list((tiny / ".work" / "demo").glob("*/"))
 
@@ -188,6 +188,35 @@ def test_the_learning_rate_falls_by_epoch(tiny: Path) -> None:
         assert losses.pop("total") == pytest.approx(sum(losses.values()))
 
 
+def test_a_group_with_a_rate_of_its_own_follows_it(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gamma and beta of XTC; everything else follows the recipe."""
+    rates: list[list[float]] = []
+    original = torch.optim.Adam.step
+
+    def step(self: torch.optim.Adam, *args: object, **kwargs: object) -> object:
+        rates.append([group["lr"] for group in self.param_groups])
+        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    _set(tiny, epochs=4, learning_rate=1e-3, batch=6)
+    params = yaml.safe_load((tiny / "params.yaml").read_text())
+    params["consistency"]["xtc"]["film_halving"] = 2
+    (tiny / "params.yaml").write_text(yaml.safe_dump(params))
+    _train(tiny, "nyud-onelabel-xtc")
+    poly = [1e-3 * (1 - e / 4) ** 0.9 for e in range(4)]
+    assert np.allclose(rates, list(zip(poly, [1e-3, 1e-3, 5e-4, 5e-4], strict=True)))
+
+
+def test_a_term_of_the_methods_own_is_not_weighted(tiny: Path) -> None:
+    weights = {"semseg": 2.0, "depth": 3.0, "normals": 0.0}
+    _set(tiny, task_weights=weights)
+    (entry,) = json.loads(_train(tiny, "nyud-onelabel-xtc")["history.json"])
+    losses = entry["losses"]
+    assert losses["consistency"] > 0
+    expected = sum(w * losses.get(t, 0.0) for t, w in weights.items()) + losses["consistency"]
+    assert losses["total"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_task_weights_weigh(tiny: Path) -> None:
     weights = {"semseg": 1.0, "depth": 3.0, "normals": 0.0}
     _set(tiny, task_weights=weights)
@@ -195,9 +224,10 @@ def test_task_weights_weigh(tiny: Path) -> None:
     assert entry["losses"]["total"] == pytest.approx(sum(w * entry["losses"][t] for t, w in weights.items()), rel=1e-5)
 
 
-def test_a_hidden_label_teaches_nothing(tiny: Path) -> None:
+@pytest.mark.parametrize("method", ["diffusion_prediction", "xtc", "semi_supervised"])
+def test_a_hidden_label_teaches_nothing(tiny: Path, method: str) -> None:
     """Every label that the setting hides is overwritten; the weights come out the same."""
-    cell = "nyud-onelabel-diffusion_prediction"
+    cell = f"nyud-onelabel-{method}"
     expected = _train(tiny, cell)["model.safetensors"]
     shard = Shard(Project(tiny).paths.shard("nyud", "train"))
     mask = shard.mask("onelabel")

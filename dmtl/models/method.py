@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dmtl.data.batch import Batch
-from dmtl.losses import upsample
+from dmtl.losses import upsample, upsampled_loss
 
 Maps = dict[str, Tensor]  # task -> a map of that task
 
@@ -16,7 +17,8 @@ class Method(nn.Module, ABC):
     """A network for several dense tasks and how it is trained on partial labels.
 
     A method is one file in `dmtl/models/` that has its name and offers `build(network: dmtl.config.Network) -> Method`.
-    `forward` takes a `Batch` and returns task -> scalar training loss, only of tasks that the batch labels.
+    `forward` takes a `Batch` and returns task -> scalar training loss, only of tasks that the batch labels. It may add a term
+    of its own under a name that is no task; no task weight multiplies that.
     """
 
     def __init__(self, outputs: dict[str, int]) -> None:
@@ -39,6 +41,18 @@ class Method(nn.Module, ABC):
     def trainings(self) -> Iterator[tuple[str, "Method"]]:
         """The networks to be trained one after the other: (name, network); most methods are a single one."""
         yield "all", self
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What the optimiser is made of: groups of `params`; one with a `rate`, epoch (from 0) -> learning rate, follows that
+        instead of the recipe's decay. Called on each network of `trainings`."""
+        return [{"params": list(self.parameters())}]
+
+    def supervised(self, predictions: Maps, batch: Batch) -> Maps:
+        """Loss of each labelled pair, weighted and summed: task -> scalar, for predictions task -> `(B, C, h, w)`."""
+        return {
+            task: (batch.weights[task] * upsampled_loss(task, predictions[task][rows], batch.labels[task])).sum()
+            for task, rows in batch.rows.items()
+        }
 
     def prepare(self, labels: Iterable[dict[str, Tensor]]) -> None:
         """See the visible training labels of each image once before training: task -> `(C, H, W)`. Most need nothing."""

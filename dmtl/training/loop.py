@@ -109,9 +109,9 @@ def _fit_all(run: Run) -> None:
 def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str, Any] | None, bar: tqdm) -> None:
     """Train one network to the end of its last epoch."""
     name, network = named
-    optimiser = torch.optim.Adam(
-        network.parameters(), lr=run.recipe.learning_rate, weight_decay=run.recipe.weight_decay, fused=True
-    )
+    groups = network.parameter_groups()
+    own_rates = [group.pop("rate", None) for group in groups]  # functions, which have no place in a checkpoint
+    optimiser = torch.optim.Adam(groups, lr=run.recipe.learning_rate, weight_decay=run.recipe.weight_decay, fused=True)
     network.train()
     if state is not None:
         run.model.load_state_dict(state["model"])
@@ -119,11 +119,12 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
     module, wrapped = run.fabric.setup(network, optimiser)
     for epoch in range(run.position.epoch, run.recipe.epochs):
         rate = run.recipe.learning_rate * (1 - epoch / run.recipe.epochs) ** run.recipe.poly_power
-        for group in wrapped.param_groups:
-            group["lr"] = rate
+        for group, own_rate in zip(wrapped.param_groups, own_rates, strict=True):
+            group["lr"] = own_rate(epoch) if own_rate else rate
         for batch in training_batches(data, run.recipe.batch, epoch, run.position.batch, run.recipe.workers):
             losses = module(batch.to(run.fabric.device))
-            total = torch.stack([run.recipe.task_weights[task] * loss for task, loss in losses.items()]).sum()
+            weights = run.recipe.task_weights  # a method's own term, whose name is no task, counts as it is
+            total = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
             wrapped.zero_grad()
             run.fabric.backward(total)
             run.fabric.clip_gradients(module, wrapped, max_norm=run.recipe.clip, error_if_nonfinite=False)
@@ -202,7 +203,7 @@ def code_of(cell: Cell) -> list[Path]:
     """The source files that decide a cell's weights, as dvc.yaml lists them: a checkpoint of other code is not gone on with."""
     package = Path(__file__).resolve().parents[1]
     shared = [f"data/{name}.py" for name in ("batch", "loading", "shards", "transforms")]
-    shared += [f"models/{name}.py" for name in ("method", "trunk", "decoders", cell.method)]
+    shared += [f"models/{name}.py" for name in ("method", "trunk", "decoders", "random", cell.method)]
     folders = [*package.glob("training/*.py"), *package.glob(f"models/{cell.family}/*.py")]
     return sorted([package / "tasks.py", package / "losses.py", *(package / name for name in shared), *folders])
 

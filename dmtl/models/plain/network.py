@@ -4,7 +4,6 @@ from torch import Tensor
 
 from dmtl.config import Network
 from dmtl.data.batch import Batch
-from dmtl.losses import upsampled_loss
 from dmtl.models.decoders import Decoders
 from dmtl.models.method import Maps, Method
 from dmtl.models.trunk import Trunk
@@ -20,10 +19,7 @@ class PlainNetwork(Method):
 
     def forward(self, batch: Batch) -> Maps:
         _, predictions = self.decoders(self.trunk(batch.images))
-        return {
-            task: (batch.weights[task] * upsampled_loss(task, predictions[task][rows], batch.labels[task])).sum()
-            for task, rows in batch.rows.items()
-        }
+        return self.supervised(predictions, batch)
 
     def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
         _, predictions = self.decoders(self.trunk(images))

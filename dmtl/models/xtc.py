@@ -1,0 +1,79 @@
+"""XTC: cross-task consistency in a joint space, re-implemented on the MTL baseline as the paper's XTC*.
+
+https://arxiv.org/abs/2111.14893, Sections 3.2 and 3.3; layers, constants and loss as the authors released them (models.md 3).
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmtl.config import Network
+from dmtl.models.consistency.codecs import encode_label, encode_prediction, resize_label, resize_prediction
+from dmtl.models.consistency.losses import cross_task_loss
+from dmtl.models.consistency.mapping import MappingNetwork
+from dmtl.models.consistency.network import ConsistencyNetwork, TwoViews
+from dmtl.models.consistency.pairs import Pairs, pack_pairs
+from dmtl.models.method import Maps
+
+
+class CrossTaskConsistency(ConsistencyNetwork):
+    """Each unlabelled task's prediction and each label of the image are mapped together, on the second view alone."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network)
+        self.xtc = self.options.xtc
+        width, channels = self.xtc.widths[-1], self.trunk.channels[-1]
+        self.mapping = MappingNetwork(network.outputs, self.xtc.widths, pools=5 if self.xtc.resolution == "full" else 2)
+        # ResNet-50's feature has more channels. The projection is fixed: a trained one could turn every feature into one vector.
+        projection = nn.init.orthogonal_(torch.empty(width, channels))[..., None, None] if channels != width else None
+        self.projection: Tensor | None
+        self.register_buffer("projection", projection)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """gamma and beta have a learning rate of their own, halved every few epochs."""
+        film = self.mapping.film_parameters()
+        own = {id(parameter) for parameter in film}
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in own]
+        return [{"params": rest}, {"params": film, "rate": self.film_rate}]
+
+    def film_rate(self, epoch: int) -> float:
+        """Learning rate of gamma and beta in an epoch, from 0."""
+        return self.options.on.film_rate * 0.5 ** (epoch // self.xtc.film_halving)
+
+    def consistency(self, views: TwoViews) -> Tensor | None:
+        batch = views.batch
+        pairs = pack_pairs(batch.rows, len(batch.images), self.tasks)
+        if not len(pairs):
+            return None
+        bank = self.mapping.bank(self._encoded(views, pairs))
+        mapped = self.mapping(bank[torch.cat([pairs.prediction, pairs.label])], pairs.film.repeat(2))
+        source, target = mapped.chunk(2)
+        feature = self._feature(views.feature, source.shape[-2:])[pairs.image]
+        return self.options.on.weight * cross_task_loss(source, target, feature).sum() / len(batch.images)
+
+    def _encoded(self, views: TwoViews, pairs: Pairs) -> Maps:
+        """Task -> its encoded predictions, then its encoded labels, as `Pairs` expects them."""
+        batch, encoded = views.batch, {}
+        for task, rows in pairs.sources.items():
+            size = batch.images.shape[-2:] if self.xtc.resolution == "full" else views.second[task].shape[-2:]
+            prediction = resize_prediction(views.second[task][rows], size)
+            maps = [encode_prediction(task, prediction, batch.keys[rows], self.xtc.gumbel_tau)]
+            if task in batch.rows:
+                label = resize_label(task, views.view.label(task, batch.labels[task], batch.rows[task]), size)
+                maps.append(encode_label(task, label, self.outputs[task]))
+            encoded[task] = torch.cat(maps)
+        return encoded
+
+    def _feature(self, feature: Tensor, size: torch.Size) -> Tensor:
+        """The encoder's feature, without gradient, in the joint space's channels and size (mostly its own)."""
+        feature = feature.detach()
+        if self.projection is not None:
+            feature = F.conv2d(feature, self.projection)
+        return F.adaptive_avg_pool2d(feature, (size[0], size[1]))
+
+
+def build(network: Network) -> CrossTaskConsistency:
+    """The network of XTC."""
+    return CrossTaskConsistency(network)
