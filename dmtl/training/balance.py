@@ -162,14 +162,13 @@ class GradientBalance(Balance):
 
     def _weights(self, gramian: Tensor, step: tuple[int, int]) -> list[float]:
         """One weight a task; 1 for a task that moves nothing, and for all where a gradient is not finite, as in `fixed`."""
-        weights = torch.ones(len(gramian), dtype=gramian.dtype)
+        weights = torch.ones_like(gramian.diagonal())
         moving = gramian.diagonal() > 0
         if moving.sum() > 1 and gramian.isfinite().all():
             part = gramian[moving][:, moving]
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(self._seed_of(step))
-                # float32, whose epsilon is that of the products: some methods ask which eigenvalues are zero
-                weights[moving] = self._weighting((part / part.diagonal().mean()).float()).double()
+                weights[moving] = self._weighting(part / part.diagonal().mean())
         return weights.tolist()
 
     def _seed_of(self, step: tuple[int, int]) -> int:

@@ -25,8 +25,11 @@ def task_gradients(fabric: Fabric, losses: Sequence[Tensor], parameters: Sequenc
 
 
 def inner_products(rows: Sequence[Row]) -> Tensor:
-    """Inner products of each parameter's gradients, `(P, T, T)` float64, on the CPU: one copy from the device a step."""
-    return torch.stack([_products(row) for row in rows]).cpu().double()
+    """Inner products of each parameter's gradients, `(P, T, T)` on the CPU: one copy from the device a step.
+
+    In float64, since tasks whose losses differ a thousandfold differ a millionfold here, and some methods invert this matrix.
+    """
+    return torch.stack([_products(row) for row in rows]).cpu()
 
 
 def shared_by_tasks(products: Tensor) -> Tensor:
@@ -53,6 +56,6 @@ def _products(row: Row) -> Tensor:
     present = [gradient for gradient in row if gradient is not None]
     if len(present) < 2:
         device = present[0].device if present else None
-        return torch.zeros(len(row), len(row), device=device)
-    flat = torch.stack([(torch.zeros_like(present[0]) if g is None else g).flatten() for g in row]).float()
+        return torch.zeros(len(row), len(row), device=device, dtype=torch.float64)
+    flat = torch.stack([(torch.zeros_like(present[0]) if g is None else g).flatten() for g in row]).double()
     return flat @ flat.T
