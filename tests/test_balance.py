@@ -367,9 +367,9 @@ def test_the_gradient_is_clipped_after_it_is_balanced(tiny: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("choice", "missing", "message"),
     [
-        ("pcgrad", "torchjd", r"optim.balance 'pcgrad' needs the extra 'balance' of dmtl"),
-        ("cagrad", "cvxpy", r"optim.balance 'cagrad' needs .*cvxpy"),
-        ("upgrad", "quadprog", r"optim.balance 'upgrad' needs .*quadprog"),
+        ("pcgrad", "torchjd", r"optim.balance 'pcgrad' needs TorchJD.*pip install -e '\.\[balance\]'"),
+        ("cagrad", "cvxpy", r"optim.balance 'cagrad': .*cvxpy.*pip install"),
+        ("upgrad", "quadprog", r"optim.balance 'upgrad': .*quadprog.*pip install"),
     ],
 )
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, choice: str, missing: str, message: str) -> None:

@@ -196,14 +196,16 @@ def _weighting(optim: Optim) -> Weighting:
     """The weighting of a choice, scaled so that tasks which do not differ weigh 1 each, as in `fixed`."""
     if optim.balance == "dibs":
         return partial(dibs_weights, iterations=optim.dibs.iterations, rate=optim.dibs.rate)
-    options = {"c": optim.cagrad.c} if optim.balance == "cagrad" else {}
+    where = f"params.yaml: optim.balance '{optim.balance}'"
     try:
         from torchjd import aggregation
-
+    except ImportError:
+        raise UserError(f"{where} needs TorchJD, which is not installed: pip install -e '.[balance]'") from None
+    options = {"c": optim.cagrad.c} if optim.balance == "cagrad" else {}
+    try:
         weighting: Weighting = getattr(aggregation, TORCHJD[optim.balance])(**options)
-    except ImportError as error:
-        what = " ".join(str(error).split())
-        raise UserError(f"params.yaml: optim.balance '{optim.balance}' needs the extra 'balance' of dmtl ({what})") from None
+    except ImportError as error:  # TorchJD's own extras, for solvers
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
     if optim.balance == "pcgrad":
         return weighting  # a sum over tasks; the others average
     return lambda gramian: len(gramian) * weighting(gramian)
