@@ -41,8 +41,8 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, nargs=2, default=[96, 128], help="height and width of the images (%(default)s)")
-    parser.add_argument("--width", type=int, default=64, help="channels (%(default)s)")
+    parser.add_argument("--size", type=int, nargs=2, default=[48, 64], help="height and width of the images (%(default)s)")
+    parser.add_argument("--width", type=int, default=32, help="channels (%(default)s)")
     parser.add_argument("--batch", type=int, default=4, help="images (%(default)s)")
     parser.add_argument("--repeat", type=int, default=5, help="rounds, of which the median counts (%(default)s)")
     return parser.parse_args()
