@@ -173,6 +173,34 @@ class Consistency(Block):
     on: ConsistencyOnBenchmark
 
 
+class Uncertainty(Block):
+    """`optim.uncertainty`: learned log-variances."""
+
+    learning_rate: Annotated[float, Field(gt=0)]  # Adam's, the same in every epoch
+
+
+class Cagrad(Block):
+    """`optim.cagrad`: conflict-averse descent."""
+
+    c: Annotated[float, Field(ge=0)]  # radius about the mean gradient, as a share of its norm
+
+
+class Dibs(Block):
+    """`optim.dibs`: DiBS-MTL (models.md 6.3)."""
+
+    iterations: Positive
+    rate: Annotated[float, Field(gt=0)]  # of each iteration, as a share of the ball's radius
+
+
+class Optim(Block):
+    """`optim`: how the losses of several tasks become one gradient, in every training."""
+
+    balance: Literal["fixed", "uncertainty", "pcgrad", "mgda", "imtl_g", "aligned_mtl", "cagrad", "upgrad", "dibs"]
+    uncertainty: Uncertainty
+    cagrad: Cagrad
+    dibs: Dibs
+
+
 Family = Literal["plain", "diffusion", "consistency", "multiscale"]
 Options = Plain | Diffusion | Consistency | MultiScale
 FAMILIES: dict[str, type[Block]] = {
@@ -247,11 +275,12 @@ class Network(Block):
 
 
 class Training(Block):
-    """One training, resolved: the cell, its recipe and its method's own block."""
+    """One training, resolved: the cell, its recipe, its method's own block and how its tasks are balanced."""
 
     cell: Cell
     recipe: Train
     options: Options
+    optim: Optim
     seed: int
 
     def network(self, outputs: Mapping[str, int]) -> Network:
@@ -368,7 +397,8 @@ def resolve(project: Project, cell: Cell) -> Training:
         raise UserError(
             f"params.yaml: {where}.width {recipe.width} is no multiple of diffusion.network.heads {options.network.heads}"
         )
-    return Training(cell=cell, recipe=recipe, options=options, seed=_seed(project) + cell.seed)
+    optim = _validated(Optim, project.block("optim"), "params.yaml: optim")
+    return Training(cell=cell, recipe=recipe, options=options, optim=optim, seed=_seed(project) + cell.seed)
 
 
 def for_evaluation(project: Project, key: str) -> Cell:

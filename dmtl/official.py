@@ -5,6 +5,7 @@ each name prefixed `module.`. Everything in it must be there, named and shaped a
 """
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,20 @@ from dmtl.models import build, save_weights
 
 OUTPUTS = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}  # PASCAL, in the authors' order
 TASKS = {"sal": "saliency", "edge": "boundary"}  # their names -> ours, where they differ
+SCHEDULE = (  # of the diffusion: constants, which we compute
+    "betas",
+    "alphas_cumprod",
+    "alphas_cumprod_prev",
+    "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod",
+    "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod",
+    "posterior_variance",
+    "posterior_log_variance_clipped",
+    "posterior_mean_coef1",
+    "posterior_mean_coef2",
+)
 
 RELEASED = Network(
     method="diffusion_feature",
@@ -43,30 +58,29 @@ RELEASED = Network(
     ),
 )
 
-_BLOCK = r"^diffusion_model\.denoiser\.crossblocks\.(\d+)\."
-_RENAMES = (
-    (r"^backbone\.", r"trunk.backbone."),
-    (r"^backbone_embed\.", r"trunk.fuse."),
-    (r"^preliminary_dec\.(\w+)\.", r"decoders.decoders.\1."),
-    (r"^preliminary_head\.(\w+)\.0\.", r"decoders.heads.\1."),
-    (r"^diffusion_model\.pred_combinator\.out_layer\.", r"condition.fuse."),
-    (r"^diffusion_model\.denoiser\.pre_layer\.(\w+)\.", r"denoiser.embed.\1."),
-    (r"^diffusion_model\.denoiser\.t_embedder\.", r"denoiser.step_embedding."),
-    (r"^diffusion_model\.denoiser\.task_heads\.(\w+)\.", r"denoiser.heads.\1."),
-    (r"^diffusion_model\.denoiser\.final_task_heads\.(\w+)\.linear_pred\.", r"final_heads.\1."),
-    (_BLOCK + r"norm1\.", r"denoiser.blocks.\1.norm_query."),
-    (_BLOCK + r"norm_kv\.", r"denoiser.blocks.\1.norm_memory."),
-    (_BLOCK + r"norm2\.", r"denoiser.blocks.\1.norm_mlp."),
-    (_BLOCK + r"norm2_kv\.", r"denoiser.blocks.\1.norm_task_mlp."),
-    (_BLOCK + r"attn\.q\.", r"denoiser.blocks.\1.attention.query."),
-    (_BLOCK + r"attn\.kv\.", r"denoiser.blocks.\1.attention.key_value."),
-    (_BLOCK + r"attn\.proj\.", r"denoiser.blocks.\1.attention.out."),
-    (_BLOCK + r"mlp\.fc1\.", r"denoiser.blocks.\1.mlp.0."),
-    (_BLOCK + r"mlp\.fc2\.", r"denoiser.blocks.\1.mlp.2."),
-    (_BLOCK + r"mlp_kv\.fc1\.", r"denoiser.blocks.\1.task_mlp.0."),
-    (_BLOCK + r"mlp_kv\.fc2\.", r"denoiser.blocks.\1.task_mlp.2."),
-)
-_SCHEDULE = re.compile(r"^diffusion_model\.\w*(alphas|betas|posterior|lvlb|logvar)\w*$")  # constants that we compute
+_THEIR_TASKS = {ours: theirs for theirs, ours in TASKS.items()}
+_THEIRS = {  # start of a tensor's name, ours -> theirs; * is a task or a number
+    "trunk.backbone": "backbone",
+    "trunk.fuse": "backbone_embed",
+    "decoders.decoders.*": "preliminary_dec.*",
+    "decoders.heads.*": "preliminary_head.*.0",
+    "condition.fuse": "diffusion_model.pred_combinator.out_layer",
+    "denoiser.embed.*": "diffusion_model.denoiser.pre_layer.*",
+    "denoiser.step_embedding": "diffusion_model.denoiser.t_embedder",
+    "denoiser.heads.*": "diffusion_model.denoiser.task_heads.*",
+    "final_heads.*": "diffusion_model.denoiser.final_task_heads.*.linear_pred",
+    "denoiser.blocks.*.norm_query": "diffusion_model.denoiser.crossblocks.*.norm1",
+    "denoiser.blocks.*.norm_memory": "diffusion_model.denoiser.crossblocks.*.norm_kv",
+    "denoiser.blocks.*.norm_mlp": "diffusion_model.denoiser.crossblocks.*.norm2",
+    "denoiser.blocks.*.norm_task_mlp": "diffusion_model.denoiser.crossblocks.*.norm2_kv",
+    "denoiser.blocks.*.attention.query": "diffusion_model.denoiser.crossblocks.*.attn.q",
+    "denoiser.blocks.*.attention.key_value": "diffusion_model.denoiser.crossblocks.*.attn.kv",
+    "denoiser.blocks.*.attention.out": "diffusion_model.denoiser.crossblocks.*.attn.proj",
+    "denoiser.blocks.*.mlp.0": "diffusion_model.denoiser.crossblocks.*.mlp.fc1",
+    "denoiser.blocks.*.mlp.2": "diffusion_model.denoiser.crossblocks.*.mlp.fc2",
+    "denoiser.blocks.*.task_mlp.0": "diffusion_model.denoiser.crossblocks.*.mlp_kv.fc1",
+    "denoiser.blocks.*.task_mlp.2": "diffusion_model.denoiser.crossblocks.*.mlp_kv.fc2",
+}
 
 
 def import_official(file: Path, out: Path) -> None:
@@ -75,28 +89,33 @@ def import_official(file: Path, out: Path) -> None:
     Raises:
         UserError: the file is missing, truncated, holds anything but tensors, or a tensor is missing, extra or misshapen.
     """
-    state = {our_name(name): value for name, value in _read(file).items() if not _SCHEDULE.match(name)}
+    released = _read(file)
     with torch.device("meta"):
         model = build(RELEASED)
-    _check(file, state, model.state_dict())
+    expected = {their_name(name): value for name, value in model.state_dict().items()}
+    steps = torch.empty(RELEASED.diffusion().steps)
+    _check(file, released, expected | {f"diffusion_model.{name}": steps for name in SCHEDULE})
+    state = {name: released[their_name(name)].to(value.dtype) for name, value in model.state_dict().items()}
     model.load_state_dict(state, assign=True)
     save_weights(out, model)
     description = {"cell": "pascal-onelabel-diffusion_feature", "scale": "released", "seed": 0}
     write_json(out / "model.json", description | {"network": RELEASED.model_dump(mode="json")})
 
 
-def our_name(name: str) -> str:
-    """A tensor's name in the released file, without `module.`, -> in our network; unknown names stay as they are."""
-    for pattern, replacement in _RENAMES:
-        name, found = re.subn(pattern, replacement, name)
+def their_name(name: str) -> str:
+    """The name that a tensor of our network has in the released file, without `module.`."""
+    for start, theirs in _THEIRS.items():
+        found = re.fullmatch(start.replace(".", r"\.").replace("*", r"(\w+)") + r"(\..+)", name)
         if found:
-            break
-    return ".".join(TASKS.get(part, part) for part in name.split("."))
+            *star, rest = found.groups()
+            return theirs.replace("*", "".join(_THEIR_TASKS.get(part, part) for part in star)) + rest
+    return name
 
 
 def _read(file: Path) -> dict[str, Tensor]:
     try:
-        content: Any = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's, of a foreign pickle: the user is told in one line
+            content: Any = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{file} is missing: name the released checkpoint, a .pth file") from None
     except Exception as error:  # torch raises many kinds for a truncated file, and one for a pickle that calls something
@@ -105,15 +124,19 @@ def _read(file: Path) -> dict[str, Tensor]:
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{file} holds no state dict under 'model': is it the authors' released checkpoint?")
-    return {str(name).removeprefix("module."): value for name, value in state.items()}
+    bare = {str(name).removeprefix("module."): value for name, value in state.items()}
+    if len(bare) < len(state):
+        raise UserError(f"{file} names a tensor twice, with 'module.' and without: not the released Feature Diffusion model")
+    return bare
 
 
-def _check(file: Path, state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+def _check(file: Path, released: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    missing, extra = sorted(expected.keys() - released.keys()), sorted(released.keys() - expected.keys())
     if missing or extra:
-        what = f"misses {missing[0]}" if missing else f"has an extra {extra[0]}"
-        raise UserError(f"{file} {what} ({len(missing)} missing, {len(extra)} extra): not the released Feature Diffusion model")
+        what = ([f"misses {missing[0]}"] if missing else []) + ([f"has an extra {extra[0]}"] if extra else [])
+        count = f"{len(missing)} missing, {len(extra)} extra"
+        raise UserError(f"{file} {' and '.join(what)} ({count}): not the released Feature Diffusion model")
     for name, tensor in expected.items():
-        if state[name].shape != tensor.shape:
-            shapes = f"{tuple(state[name].shape)}, but {tuple(tensor.shape)} is expected"
+        if released[name].shape != tensor.shape:
+            shapes = f"{tuple(released[name].shape)}, but {tuple(tensor.shape)} is expected"
             raise UserError(f"{file}: {name} has shape {shapes}: not the released Feature Diffusion model")

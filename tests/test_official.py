@@ -1,6 +1,8 @@
 """The authors' network is ours: the outputs of their code for the same weights, and a strict import."""
 
 import csv
+import pickle
+import warnings
 import zlib
 from pathlib import Path
 
@@ -9,10 +11,11 @@ import pytest
 import torch
 
 from dmtl import load_model
+from dmtl.__main__ import main
+from dmtl.benchmarks import pascal
 from dmtl.errors import UserError
-from dmtl.official import TASKS, import_official, our_name
-
-SCHEDULE = ("alphas", "betas", "posterior", "lvlb", "logvar")
+from dmtl.models import build, read_description
+from dmtl.official import OUTPUTS, RELEASED, SCHEDULE, TASKS, import_official, their_name
 
 
 def _keys(shared_data: Path) -> dict[str, tuple[int, ...]]:
@@ -24,7 +27,7 @@ def _keys(shared_data: Path) -> dict[str, tuple[int, ...]]:
 
 def _weights(key: str, shape: tuple[int, ...]) -> torch.Tensor:
     """The weights that the stored outputs belong to (README of the data folder)."""
-    if key.endswith("num_batches_tracked") or any(word in key for word in SCHEDULE):
+    if key.endswith("num_batches_tracked") or key.rpartition(".")[2] in SCHEDULE:
         return torch.zeros(shape, dtype=torch.int64 if key.endswith("tracked") else torch.float32)
     a = np.random.RandomState(zlib.crc32(key.encode())).uniform(-1, 1, shape)
     if key.endswith("running_var"):
@@ -41,9 +44,13 @@ def _weights(key: str, shape: tuple[int, ...]) -> torch.Tensor:
 def test_the_authors_outputs_are_reproduced(shared_data: Path, tmp_path: Path) -> None:
     """Released checkpoint -> import -> load -> predict without noise: 1e-4 of the largest value."""
     state = {f"module.{key}": _weights(key, shape) for key, shape in _keys(shared_data).items()}
-    torch.save({"model": state}, tmp_path / "released.pth")
+    torch.save(
+        {"model": state, "optimizer": {"state": {}, "param_groups": [{"lr": 1e-5}]}, "epoch": 99}, tmp_path / "released.pth"
+    )
     del state
     import_official(tmp_path / "released.pth", tmp_path / "model")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "model.safetensors"]
+    assert read_description(tmp_path / "model")["cell"] == "pascal-onelabel-diffusion_feature"
     channel, y, x = np.mgrid[:3, :128, :128]
     image = torch.from_numpy(np.sin(0.11 * x + 0.07 * y * (channel + 1) + channel).astype(np.float32))
     final = load_model(tmp_path / "model").predict(image[None], noise=0.0)["final"]
@@ -61,20 +68,37 @@ def hollow(shared_data: Path) -> dict[str, torch.Tensor]:
     return {f"module.{key}": torch.zeros(()).expand(shape) for key, shape in _keys(shared_data).items()}
 
 
-def test_every_released_tensor_has_a_place(shared_data: Path) -> None:
-    names = [our_name(key) for key in _keys(shared_data) if not any(word in key for word in SCHEDULE)]
-    assert len(set(names)) == len(names)
-    assert not [name for name in names if name.startswith(("diffusion_model", "preliminary", "backbone"))]
+def test_every_tensor_has_a_place_on_both_sides(shared_data: Path) -> None:
+    with torch.device("meta"):
+        ours = build(RELEASED).state_dict()
+    expected = {their_name(name): tuple(value.shape) for name, value in ours.items()}
+    schedule = {f"diffusion_model.{name}": (2,) for name in SCHEDULE}
+    assert expected | schedule == _keys(shared_data)
+    assert len(expected) == len(ours)
+
+
+def test_the_tasks_are_the_benchmarks() -> None:
+    """What `evaluate` asks of a folder: the tasks of a PASCAL shard, in its order."""
+    assert list(OUTPUTS.items()) == list(pascal.TASKS.items())
+
+
+BIAS = "module.backbone_embed.bias"
+BETAS = "module.diffusion_model.betas"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("module.backbone_embed.bias"), r"misses trunk\.fuse\.bias \(1 missing, 0 extra\)"),
-        (lambda s: s.update({"module.head.weight": torch.zeros(1)}), r"has an extra head\.weight"),
-        (lambda s: s.update({"module.backbone_embed.bias": torch.zeros(7)}), r"trunk\.fuse\.bias has shape \(7,\), but \(512,\)"),
-        (lambda s: s.clear(), r"misses condition\.fuse\.bias"),
-        (lambda s: s.update({"module.backbone_embed.bias": "text"}), "no state dict under 'model'"),
+        (lambda s: s.pop(BIAS), r"misses backbone_embed\.bias \(1 missing, 0 extra\)"),
+        (lambda s: s.pop(BETAS), r"misses diffusion_model\.betas \(1 missing, 0 extra\)"),
+        (lambda s: s.update({"module.head.weight": torch.zeros(1)}), r"has an extra head\.weight \(0 missing, 1 extra\)"),
+        (lambda s: s.update({"module.trunk.fuse.bias": torch.zeros(512)}), r"has an extra trunk\.fuse\.bias"),  # a name of ours
+        (lambda s: s.update({"head": s.pop(BIAS)}), r"misses backbone_embed\.bias and has an extra head \(1 missing, 1 extra\)"),
+        (lambda s: s.update({BIAS: torch.zeros(7)}), r"backbone_embed\.bias has shape \(7,\), but \(512,\)"),
+        (lambda s: s.update({BETAS: torch.zeros(3)}), r"diffusion_model\.betas has shape \(3,\), but \(2,\)"),
+        (lambda s: s.update({"backbone_embed.bias": torch.zeros(512)}), "names a tensor twice"),
+        (lambda s: s.clear(), r"misses backbone\.bn1\.bias"),
+        (lambda s: s.update({BIAS: "text"}), "no state dict under 'model'"),
     ],
 )
 def test_another_content_is_refused_by_name(hollow: dict, tmp_path: Path, change: object, message: str) -> None:
@@ -84,6 +108,7 @@ def test_another_content_is_refused_by_name(hollow: dict, tmp_path: Path, change
     with pytest.raises(UserError, match=message) as caught:
         import_official(tmp_path / "file.pth", tmp_path / "model")
     assert "\n" not in str(caught.value)
+    assert str(tmp_path / "file.pth") in str(caught.value)
     assert not (tmp_path / "model").exists()
 
 
@@ -92,23 +117,40 @@ class _Call:
         return (Path.touch, (Path("called"),))
 
 
-def test_a_pickle_that_calls_something_is_refused_unrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _refusal(file: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which the command ends."""
+    with pytest.raises(SystemExit) as ended, warnings.catch_warnings(record=True) as noted:
+        main(["import-official", str(file), "--out", str(file.with_name("model"))])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert not noted
+    assert str(file) in said
+    assert not file.with_name("model").exists()
+    return said
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+def test_a_pickle_that_calls_something_is_refused_unrun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], write: object
+) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save({"model": _Call()}, "file.pth")
-    with pytest.raises(UserError, match="truncated or holds more than tensors"):
-        import_official(Path("file.pth"), Path("model"))
+    write({"model": _Call()}, tmp_path / "file.pth")  # type: ignore[operator]
+    assert "holds more than tensors" in _refusal(tmp_path / "file.pth", capsys)
     assert not Path("called").exists()
 
 
-@pytest.mark.parametrize("size", [0, 10, 3000])
-def test_a_truncated_file_is_refused(hollow: dict, tmp_path: Path, size: int) -> None:
-    torch.save({"model": hollow}, tmp_path / "file.pth")
+@pytest.mark.parametrize("kept", [0.0, 0.0001, 0.3, 0.98, 0.9999])
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_a_truncated_file_is_refused(
+    hollow: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: float, as_zip: bool
+) -> None:
+    """In torch's format since 1.6, and in the one before."""
+    torch.save({"model": hollow}, tmp_path / "file.pth", _use_new_zipfile_serialization=as_zip)
     content = (tmp_path / "file.pth").read_bytes()
-    (tmp_path / "file.pth").write_bytes(content[:size])
-    with pytest.raises(UserError, match=r"file\.pth is truncated"):
-        import_official(tmp_path / "file.pth", tmp_path / "model")
+    (tmp_path / "file.pth").write_bytes(content[: int(kept * len(content))])
+    assert "file.pth is truncated" in _refusal(tmp_path / "file.pth", capsys)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"file\.pth is missing"):
-        import_official(tmp_path / "file.pth", tmp_path / "model")
+def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "file.pth is missing" in _refusal(tmp_path / "file.pth", capsys)

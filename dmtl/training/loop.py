@@ -1,7 +1,7 @@
 """The training loop, one for all methods (the paper's A.2, models.md 1.2).
 
-Everything random is a function of (seed, epoch, image), so a state is complete with weights, optimiser and position, and a
-training that was interrupted ends as one that was not.
+Everything random is a function of (seed, epoch, image), so a state is complete with weights, optimiser, balance and
+position, and a training that was interrupted ends as one that was not.
 """
 
 import hashlib
@@ -25,9 +25,10 @@ from dmtl.models import build, save_weights
 from dmtl.models.method import Method
 from dmtl.models.trunk import load_imagenet_weights
 from dmtl.tracking import Tracker, track
+from dmtl.training.balance import Balance, balance_for
 from dmtl.training.checkpoint import Scratch
 
-History = list[dict[str, Any]]  # one entry an epoch: network, epoch, learning rate, mean losses
+History = list[dict[str, Any]]  # one entry an epoch: network, epoch, learning rate, mean losses, weights of the balance
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Run:
     scratch: Scratch
     tracker: Tracker
     stop: "StopSignal"
+    balance: Balance = field(init=False)  # of the network under training
     position: Position = field(default_factory=Position)
     history: History = field(default_factory=list)
 
@@ -112,25 +114,24 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
     groups = network.parameter_groups()
     own_rates = [group.pop("rate", None) for group in groups]  # functions, which have no place in a checkpoint
     optimiser = torch.optim.Adam(groups, lr=run.recipe.learning_rate, weight_decay=run.recipe.weight_decay, fused=True)
+    run.balance = balance_for(run.training, network, run.fabric)
     network.train()
     if state is not None:
         run.model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
+        run.balance.load_state_dict(state["balance"])
     module, wrapped = run.fabric.setup(network, optimiser)
     for epoch in range(run.position.epoch, run.recipe.epochs):
         rate = run.recipe.learning_rate * (1 - epoch / run.recipe.epochs) ** run.recipe.poly_power
         for group, own_rate in zip(wrapped.param_groups, own_rates, strict=True):
             group["lr"] = own_rate(epoch) if own_rate else rate
         for batch in training_batches(data, run.recipe.batch, epoch, run.position.batch, run.recipe.workers):
-            losses = module(batch.to(run.fabric.device))
-            weights = run.recipe.task_weights  # a method's own term, whose name is no task, counts as it is
-            total = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
             wrapped.zero_grad()
-            run.fabric.backward(total)
+            losses = run.balance.backward(run.fabric, module(batch.to(run.fabric.device)), (epoch, run.position.batch))
             run.fabric.clip_gradients(module, wrapped, max_norm=run.recipe.clip, error_if_nonfinite=False)
             wrapped.step()
-            for task, loss in {**losses, "total": total}.items():
-                run.position.sums[task] = run.position.sums.get(task, 0) + loss.detach().double()
+            for task, loss in losses.items():
+                run.position.sums[task] = run.position.sums.get(task, 0) + loss.double()
             run.position.batch += 1
             bar.update()
             if run.stop.requested or run.scratch.due():
@@ -142,8 +143,11 @@ def _end_epoch(run: Run, name: str, epoch: int, rate: float, bar: tqdm) -> None:
     """Note the epoch's mean losses and move on to the next."""
     means = {task: float(total) / run.position.batch for task, total in run.position.sums.items()}
     _require_finite(run, means)
-    run.history.append({"network": name, "epoch": epoch + 1, "learning_rate": rate, "losses": means})
-    run.tracker.log({f"{name}/{task}": value for task, value in means.items()}, step=epoch + 1)
+    weights = run.balance.end_epoch()
+    entry = {"network": name, "epoch": epoch + 1, "learning_rate": rate, "losses": means}
+    run.history.append(entry | ({"weights": weights} if weights else {}))
+    noted = means | {f"weight/{task}": value for task, value in weights.items()}
+    run.tracker.log({f"{name}/{task}": value for task, value in noted.items()}, step=epoch + 1)
     bar.set_postfix(loss=f"{means['total']:.3f}")
     run.position = Position(network=run.position.network, epoch=epoch + 1)
 
@@ -154,6 +158,7 @@ def _save(run: Run, optimiser: torch.optim.Optimizer) -> None:
     state = {
         "model": run.model.state_dict(),
         "optimiser": optimiser.state_dict(),
+        "balance": run.balance.state_dict(),
         "position": vars(run.position),
         "history": run.history,
     }
