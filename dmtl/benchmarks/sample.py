@@ -72,10 +72,3 @@ def _any_of(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The largest value among the pixels `(H, W)` that each one of `size` stands for."""
     rows, columns = (np.arange(n) * side // n for n, side in zip(size, label.shape, strict=True))
     return np.maximum.reduceat(np.maximum.reduceat(label, rows, axis=0), columns, axis=1)
-
-
-def decoded_normals(codes: np.ndarray) -> np.ndarray:
-    """8-bit normals `(H, W, 3)` as vectors of about unit length, float32, 0 where there is none."""
-    normals = codes * np.float32(2 / 255) - np.float32(1)
-    normals[np.logical_and.reduce([codes[..., c] == NO_NORMAL for c in range(3)])] = 0
-    return normals

@@ -133,20 +133,36 @@ def random_window(
     window = draw()
     if semseg is None:
         return window
+    classes = torch.bincount(semseg.byte().flatten(), minlength=IGNORE)[:IGNORE].nonzero()
+    regions = (semseg == classes[:, :, None]).float()
     for _ in range(CROP_TESTS):
-        counts = torch.bincount(_nearest(semseg, size, window).byte().flatten(), minlength=IGNORE + 1)[:IGNORE]
+        counts = _counts(regions, size, window)
         if (counts > 0).sum() > 1 and counts.max() < largest_share * counts.sum():
             break
         window = draw()
     return window
 
 
+def _counts(regions: Tensor, size: Sequence[int], window: Window) -> Tensor:
+    """Pixels that each region `(K, H, W)` has in a window of the image scaled to `size`, `(K,)`, without scaling it.
+
+    A pixel of row i and column j turns up as often as row i times as often as column j.
+    """
+    sources = _sources(regions.shape[-2:], size, window)
+    rows, columns = (torch.bincount(part, minlength=n).float() for part, n in zip(sources, regions.shape[-2:], strict=True))
+    return (regions @ columns) @ rows
+
+
+def _sources(full: Sequence[int], size: Sequence[int], window: Window) -> tuple[Tensor, Tensor]:
+    """Rows and columns of an image of size `full` that a window shows once it is scaled to `size`: floor(i H / h), as OpenCV."""
+    rows, columns = (torch.arange(w.start, w.stop) * side // new for w, side, new in zip(window, full, size, strict=True))
+    return rows, columns
+
+
 def _nearest(label: Tensor, size: Sequence[int], window: Window) -> Tensor:
-    """A window of a label `(C, H, W)` that is scaled to `size`: pixel i shows pixel floor(i H / h), as OpenCV's does."""
-    rows, columns = (
-        torch.arange(part.start, part.stop) * side // new for part, side, new in zip(window, label.shape[-2:], size, strict=True)
-    )
-    return label[:, rows[:, None], columns]
+    """A window of a label `(C, H, W)` that is scaled to `size` by taking the nearest pixel."""
+    rows, columns = _sources(label.shape[-2:], size, window)
+    return label.index_select(1, rows).index_select(2, columns)
 
 
 def horizontal_flip(image: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
@@ -208,9 +224,10 @@ def rgb_to_hsv(image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     """The inverse of `rgb_to_hsv`: `(3, H, W)` uint8."""
-    sector = (hue / 30 + torch.tensor([5.0, 3.0, 1.0]).view(3, 1, 1)) % 6
-    loss = torch.minimum(sector, 4 - sector).clamp(0, 1)
-    return (value - loss * (value * saturation / 255)).round().byte()
+    sector = hue / 30
+    red, green, blue = (sector - 3).abs() - 1, 2 - (sector - 2).abs(), 2 - (sector - 4).abs()
+    lost = value * saturation / 255
+    return torch.stack([(value - lost * (1 - share.clamp(0, 1))).round().byte() for share in (red, green, blue)])
 
 
 def centred(canvas: Sequence[int], content: Sequence[int]) -> tuple[slice, slice]:
