@@ -15,7 +15,7 @@ from dmtl.benchmarks.sample import Sample
 from dmtl.config import Project, ScaleCrop, for_shards
 from dmtl.data.build import build_shards
 from dmtl.data.loading import Collate, EpochBatches, EvaluationSet, TrainingSet, evaluation_batches, noise_key, training_batches
-from dmtl.data.shards import Shard, write_shard
+from dmtl.data.shards import Shard, pack, write_shard
 from dmtl.data.transforms import augment, hide_invalid, horizontal_flip, normalise, random_scale_crop
 from dmtl.errors import UserError
 
@@ -79,11 +79,11 @@ def test_a_failure_leaves_the_old_shard_and_nothing_else(tiny: Path) -> None:
     before = path.read_bytes()
 
     def samples() -> object:
-        yield Sample(np.zeros((32, 64, 3), np.uint8), {"depth": np.ones((32, 64), np.float32)})
+        yield pack(Sample(np.zeros((32, 64, 3), np.uint8), {"depth": np.ones((32, 64), np.float32)}), (32, 64), "resize")
         raise UserError("the second image is bad")
 
     with pytest.raises(UserError, match="second image"):
-        write_shard(path, samples(), ["0", "1"], {"depth": 1}, (32, 64), {}, {})  # type: ignore[arg-type]
+        write_shard(path, samples(), ["0", "1"], {"depth": 1}, {}, {})  # type: ignore[arg-type]
     assert path.read_bytes() == before
     assert sorted(p.name for p in path.parent.iterdir()) == ["train.h5", "val.h5"]
 
@@ -238,7 +238,8 @@ def test_two_flips_are_none() -> None:
 def test_flips_are_a_choice() -> None:
     image, labels = _scene(30, 30)
     rngs = [(flip, np.random.default_rng(seed)) for flip in (True, False) for seed in range(40)]
-    images = [augment(image, labels, rng, ScaleCrop(kind="scale_crop", zooms=(1.0,), flip=flip))[0] for flip, rng in rngs]
+    choices = {flip: ScaleCrop(kind="scale_crop", zooms=(1.0,), flip=flip) for flip in (True, False)}
+    images = [augment(image, labels, rng, choices[flip], (30, 30))[0] for flip, rng in rngs]
     mirrored = [bool(x[0, 0, 0] > x[0, 0, -1]) for x in images]
     assert 10 < sum(mirrored[:40]) < 30
     assert not any(mirrored[40:])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dmtl.benchmarks import rooms
-from dmtl.benchmarks.sample import Sample
+from dmtl.benchmarks.sample import Fit, Sample
 from dmtl.benchmarks.sources import check_range, load_npy
 from dmtl.errors import UserError
 from dmtl.tasks import IGNORE
@@ -19,6 +19,7 @@ CLASSES = (
     "bed", "books", "ceiling", "chair", "floor", "furniture", "objects", "picture", "sofa", "table", "tv", "wall", "window",
 )  # fmt: skip
 SIZE = (288, 384)
+FIT: Fit = "resize"
 ARRAYS = ("image", "label", "depth", "normal")
 SCENES = rooms  # what draws the synthetic ones
 LONGEST_NORMAL = 1.01  # stored normals are unit vectors to rounding, or zero
@@ -45,7 +46,7 @@ def ids(root: Path, split: str) -> list[str]:
     return [str(number) for number in numbers]
 
 
-def files(split: str, image_id: str) -> list[str]:
+def files(root: Path, split: str, image_id: str) -> list[str]:
     """The raw files of one image, relative to the tree's root."""
     return [f"{split}/{array}/{image_id}.npy" for array in ARRAYS]
 
@@ -56,7 +57,7 @@ def read(root: Path, split: str, image_id: str) -> Sample:
     Raises:
         UserError: a file is missing, damaged, of another shape or out of range.
     """
-    image, label, depth, normal = (root / file for file in files(split, image_id))
+    image, label, depth, normal = (root / file for file in files(root, split, image_id))
     return Sample(_image(image), {"semseg": _semseg(label), "depth": _depth(depth), "normals": _normals(normal)})
 
 

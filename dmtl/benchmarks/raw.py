@@ -1,16 +1,16 @@
 """The raw files of a benchmark: made or found, listed in a manifest, and read back as samples and label masks."""
 
 import importlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from dmtl.benchmarks.mappings import Mapping, content_sha256, draw_mapping, read_mapping
-from dmtl.benchmarks.sample import Sample
+from dmtl.benchmarks.sample import ImageList, Sample
 from dmtl.benchmarks.sources import file_record, local_path
 from dmtl.config import SETTINGS, Data, Paths, digest
 from dmtl.errors import UserError, nearest
@@ -77,24 +77,45 @@ class Raw:
         """List every raw file that is used with its size and SHA-256, in the stage's out."""
         root = self.obtain()
         splits = {split: self.ids(root, split) for split in SPLITS}
-        names = [name for split in SPLITS for image_id in splits[split] for name in self.module.files(split, image_id)]
+        names = [name for split in SPLITS for image_id in splits[split] for name in self.module.files(root, split, image_id)]
         files = {name: file_record(root / name) for name in tqdm(names, desc=f"{self.name}: hashing", unit="file", disable=None)}
         mappings = {setting: content_sha256(self._mapping(setting, root)) for setting in SETTINGS}
-        manifest = {"source": self.data.source, "splits": splits, "mappings": mappings, "files": files}
+        manifest: dict[str, Any] = {"source": self.data.source, "splits": splits, "mappings": mappings, "files": files}
+        if "boundary" in self.module.TASKS:
+            manifest["boundary_list"] = self._boundary_list(root).title
         write_json(self.paths.manifest(self.name), manifest)
 
-    def samples(self, root: Path, split: str) -> Iterator[Sample]:
-        """The samples of a split in order, each file checked against the manifest first.
+    def records(self) -> dict[str, Any]:
+        """Raw file -> its size and SHA-256, as the manifest lists them."""
+        return read_json(self.paths.manifest(self.name))["files"]
+
+    def sample(self, root: Path, split: str, image_id: str, records: dict[str, Any]) -> Sample:
+        """One image with its labels, its files checked against their `records` first.
 
         Raises:
             UserError: a file is missing, damaged, or not the one that was listed.
         """
-        listed = read_json(self.paths.manifest(self.name))["files"]
-        for image_id in tqdm(self.ids(root, split), desc=f"{self.name}: {split}", unit="image", disable=None):
-            for name in self.module.files(split, image_id):
-                if file_record(root / name) != listed.get(name):
-                    raise self._changed(root / name)
-            yield self.module.read(root, split, image_id)
+        for name, record in records.items():
+            if file_record(root / name) != record:
+                raise self._changed(root / name)
+        return self.module.read(root, split, image_id)
+
+    def boundary_list(self, root: Path) -> ImageList | None:
+        """The test images that the boundary metric counts; None for a benchmark without that task.
+
+        Raises:
+            UserError: it is not the list that the manifest names, or not the published one.
+        """
+        if "boundary" not in self.module.TASKS:
+            return None
+        found = self._boundary_list(root)
+        if found.title != read_json(self.paths.manifest(self.name)).get("boundary_list"):
+            raise self._changed("the list of images whose boundaries are scored (test_new.txt)")
+        return found
+
+    def _boundary_list(self, root: Path) -> ImageList:
+        local = self.data.source == "local"
+        return self.module.boundary_list(root, local_path(self.paths.root, "mappings") if local else None)
 
     def masks(self, root: Path) -> dict[str, np.ndarray]:
         """Setting -> `(N, T)` uint8 of the training images: XTC's own files for real data, else a seeded draw of that kind.

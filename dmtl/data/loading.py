@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from dmtl.config import Augmentation
+from dmtl.config import Augmentation, ScalePadCrop
 from dmtl.data.batch import Batch
 from dmtl.data.shards import Shard
-from dmtl.data.transforms import augment, hide_invalid, normalise
+from dmtl.data.transforms import augment, finish, hide_invalid
 from dmtl.errors import UserError
 from dmtl.losses import pair_weights
 
@@ -29,7 +29,8 @@ class Example:
 class TrainingSet(Dataset):
     """The training images that carry a visible label of one of `tasks`, each with only those labels.
 
-    A label that the setting hides is never read from the file.
+    A label that the setting hides is never read from the file, but for one option of the augmentation (`crop_by_hidden_semseg`),
+    under which a hidden semseg label chooses the crop; it is never handed on.
 
     Args:
         shard: the training shard.
@@ -54,8 +55,9 @@ class TrainingSet(Dataset):
         epoch, index = epoch_and_index
         k = int(self.images[index])
         rng = np.random.default_rng([self.seed, epoch, k])
-        image, labels = augment(_image(self._shard, k), self._labels(k), rng, self.augmentation)
-        return Example(normalise(image), hide_invalid(labels), noise_key(self._shard.ids[k], self.seed, epoch))
+        size = self._shard.size
+        image, labels = augment(_image(self._shard, k), self._labels(k), rng, self.augmentation, size, self._hidden_semseg(k))
+        return Example(*finish(image, labels, size), noise_key(self._shard.ids[k], self.seed, epoch))
 
     def labels(self) -> Iterator[dict[str, Tensor]]:
         """The visible labels of each image, not augmented."""
@@ -66,9 +68,16 @@ class TrainingSet(Dataset):
         shown = [task for task, visible in zip(self._shard.outputs, self._visible[k], strict=True) if visible]
         return {task: _label(self._shard, task, k) for task in shown}
 
+    def _hidden_semseg(self, k: int) -> Tensor | None:
+        """What chooses the crop of an image without visible semseg, where that is asked for."""
+        choice, tasks = self.augmentation, list(self._shard.outputs)
+        if not isinstance(choice, ScalePadCrop) or not choice.crop_by_hidden_semseg or "semseg" not in tasks:
+            return None
+        return None if self._visible[k, tasks.index("semseg")] else _label(self._shard, "semseg", k)
+
 
 class EvaluationSet(Dataset):
-    """Every test image with all its labels."""
+    """Every test image with all its labels, in the middle of the canvas."""
 
     def __init__(self, shard: Shard, seed: int) -> None:
         self._shard, self.seed = shard, seed
@@ -79,7 +88,7 @@ class EvaluationSet(Dataset):
     def __getitem__(self, k: int) -> Example:
         labels = {task: _label(self._shard, task, k) for task in self._shard.outputs}
         key = noise_key(self._shard.ids[k], self.seed, epoch=-1)
-        return Example(normalise(_image(self._shard, k)), hide_invalid(labels), key)
+        return Example(*finish(_image(self._shard, k), labels, self._shard.size), key)
 
 
 class EpochBatches(Sampler):
@@ -140,7 +149,8 @@ def noise_key(image_id: str, seed: int, epoch: int) -> int:
 
 
 def _image(shard: Shard, k: int) -> Tensor:
-    return torch.from_numpy(shard.image(k)).permute(2, 0, 1).float()
+    """`(3, H, W)` uint8."""
+    return torch.from_numpy(shard.image(k)).permute(2, 0, 1)
 
 
 def _label(shard: Shard, task: str, k: int) -> Tensor:
