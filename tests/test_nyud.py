@@ -58,7 +58,7 @@ def test_tasks_are_in_the_order_of_the_mappings() -> None:
 
 def test_a_sample_holds_what_the_tree_holds(scenes: Path) -> None:
     sample = nyud.read(scenes, "train", "1")
-    image, label, depth, normal = (np.load(scenes / name) for name in nyud.files("train", "1"))
+    image, label, depth, normal = (np.load(scenes / name) for name in nyud.files(scenes, "train", "1"))
     assert np.abs(sample.image / 255 - image).max() <= 0.5 / 255 + 1e-6
     assert np.array_equal(sample.labels["semseg"] == 255, label == -1)
     assert np.array_equal(sample.labels["semseg"][label >= 0], label[label >= 0])
@@ -69,7 +69,7 @@ def test_a_sample_holds_what_the_tree_holds(scenes: Path) -> None:
 @pytest.mark.parametrize("dtype", ["<f2", ">f4", ">f8", "<f8"])
 def test_other_number_formats_are_read(scenes: Path, tmp_path: Path, dtype: str) -> None:
     shutil.copytree(scenes, tmp_path / "tree")
-    for name in nyud.files("train", "0"):
+    for name in nyud.files(scenes, "train", "0"):
         np.save(tmp_path / "tree" / name, np.load(scenes / name).astype(dtype))
     read, expected = nyud.read(tmp_path / "tree", "train", "0"), nyud.read(scenes, "train", "0")
     assert np.array_equal(read.labels["semseg"], expected.labels["semseg"])

@@ -77,7 +77,7 @@ class Raw:
         """List every raw file that is used with its size and SHA-256, in the stage's out."""
         root = self.obtain()
         splits = {split: self.ids(root, split) for split in SPLITS}
-        names = [name for split in SPLITS for image_id in splits[split] for name in self.module.files(split, image_id)]
+        names = [name for split in SPLITS for image_id in splits[split] for name in self.module.files(root, split, image_id)]
         files = {name: file_record(root / name) for name in tqdm(names, desc=f"{self.name}: hashing", unit="file", disable=None)}
         mappings = {setting: content_sha256(self._mapping(setting, root)) for setting in SETTINGS}
         manifest = {"source": self.data.source, "splits": splits, "mappings": mappings, "files": files}
@@ -91,7 +91,7 @@ class Raw:
         """
         listed = read_json(self.paths.manifest(self.name))["files"]
         for image_id in tqdm(self.ids(root, split), desc=f"{self.name}: {split}", unit="image", disable=None):
-            for name in self.module.files(split, image_id):
+            for name in self.module.files(root, split, image_id):
                 if file_record(root / name) != listed.get(name):
                     raise self._changed(root / name)
             yield self.module.read(root, split, image_id)
