@@ -7,8 +7,8 @@ Splits: 2975 training and 500 test images, the latter called `val`. Depth is inv
 
 MTAN's own pre-processing is lost, so (b) differs from (a) in what cannot be known: the interpolation (here photos are averaged,
 labels and disparity taken from the pixel at the centre), whether the rare classes without a trainId (parking, guard rail, caravan
-and such) belong to their category, as here, or to void, and which frame has which number k. Here k follows the sorted names, city by
-city; XTC's label masks go by k, so with (b) they show as many labels of each task, but maybe of other images.
+and such) belong to their category, as here, or to void, and which frame has which number k. Here k follows the sorted names, city
+by city; XTC's label masks go by k, so with (b) they show as many labels of each task, but maybe of other images.
 """
 
 from pathlib import Path
