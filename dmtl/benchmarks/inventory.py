@@ -55,9 +55,9 @@ def _images(raw: Raw, root: Path) -> Generator[str, None, bool]:
     for split, published in zip(SPLITS, IMAGES[raw.name], strict=True):
         ids = raw.ids(root, split)
         files = dict.fromkeys(file for k in ids for file in raw.module.files(root, split, k))
-        absent = [file for file in files if not (root / file).is_file()]
+        absent = {file: None for file in files if not (root / file).is_file()}
         size = sum((root / file).stat().st_size for file in files if file not in absent)
-        gap = f", {len(absent)} files are missing, such as {absent[0]}" if absent else ""
+        gap = f", {len(absent)} files are missing, such as {next(iter(absent))}" if absent else ""
         yield f"{split}: {len(ids)} {'' if synthetic else f'of {published} '}images, {_bytes(size)}{gap}"
         incomplete |= bool(absent) or (not synthetic and len(ids) < published)
     return incomplete
