@@ -1,5 +1,6 @@
 """Unpack archives of strangers: plain files and folders inside one new folder, which is there whole or not at all."""
 
+import gzip
 import os
 import shutil
 import stat
@@ -18,7 +19,7 @@ from dmtl.errors import UserError
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 LARGEST_FILE = 16 << 30  # bytes; three times the largest published one
 MOST_BYTES = 128 << 30
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
+_DAMAGED = (gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
 _Member = tuple[str, int, IO[bytes]]
 
 
@@ -56,9 +57,7 @@ def _unpack_one(archive: Path, folder: Path) -> None:
             if path in names:
                 raise UserError(f"{archive} holds {name!r} twice: it is not as published, download it again")
             if size > min(LARGEST_FILE, left):
-                raise UserError(
-                    f"{archive}: {name!r} is of {size} bytes, more than fits or can be right: free the disk, or check it"
-                )
+                raise UserError(f"{archive}: {name!r} is of {size} bytes, more than fits or can be right: free the disk")
             names.add(path)
             left -= size
             target = folder / path
@@ -81,7 +80,7 @@ def _members(archive: Path) -> Iterator[_Member]:
 
 
 def _of_tar(archive: Path) -> Iterator[_Member]:
-    with tarfile.open(archive, "r|*") as tar:
+    with _decompressed(archive) as content, tarfile.open(fileobj=content, mode="r|") as tar:
         for member in tar:
             if member.isdir():
                 _safe(archive, member.name)
@@ -90,6 +89,16 @@ def _of_tar(archive: Path) -> Iterator[_Member]:
             if source is None:
                 raise _forbidden(archive, member.name, "a link" if member.islnk() or member.issym() else "a device")
             yield member.name, member.size, source
+        if not tar.fileobj or tar.fileobj.read(1) != b"\0":  # after the first empty block comes a second
+            raise EOFError("no end mark")
+        while content.read(1 << 20):  # to the end, where gzip keeps its checksum
+            pass
+
+
+def _decompressed(archive: Path) -> IO[bytes]:
+    with archive.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(archive) if zipped else archive.open("rb")  # type: ignore[return-value]
 
 
 def _of_zip(archive: Path) -> Iterator[_Member]:

@@ -55,9 +55,7 @@ def fetch(url: str, path: Path, sha256: str | None = None, sleep: Callable[[floa
                 part.replace(path)
                 _tag(part).unlink(missing_ok=True)
             elif sha256 and not _digest(path).startswith(sha256):
-                raise UserError(
-                    f"{path} is not the published file (SHA-256 {_digest(path)[:12]}...): delete it to download it anew"
-                )
+                raise UserError(f"{path} is not the published file (SHA-256 {_digest(path)[:12]}...): delete it to get it anew")
     except OSError as error:
         raise UserError(f"{path} could not be written ({error.strerror or error}): free the disk or mend the folder") from error
     return path
@@ -66,9 +64,8 @@ def fetch(url: str, path: Path, sha256: str | None = None, sleep: Callable[[floa
 def _check(part: Path, path: Path, sha256: str | None) -> None:
     if sha256 and not (found := _digest(part)).startswith(sha256):
         part.unlink()
-        raise UserError(
-            f"{path}: what was downloaded has another SHA-256, {found[:12]}..., than {sha256[:12]}...: try again later"
-        )
+        _tag(part).unlink(missing_ok=True)
+        raise UserError(f"{path}: what came has another SHA-256, {found[:12]}..., than {sha256[:12]}...: try again later")
 
 
 def _transfer(url: str, part: Path, known: bool, sleep: Callable[[float], Any]) -> None:

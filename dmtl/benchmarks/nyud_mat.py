@@ -126,10 +126,10 @@ def _labeled(root: Path, variable: str, k: int) -> tuple[int, np.ndarray]:
 
 def _small(path: Path, variable: str) -> np.ndarray:
     """A numeric variable of a MATLAB file before v7.3."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing: take it from ankurhanda/nyuv2-meta-data on GitHub")
     try:
         found: Any = scipy.io.loadmat(path, variable_names=[variable]).get(variable)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: take it from ankurhanda/nyuv2-meta-data on GitHub") from None
     except NotImplementedError:
         raise UserError(f"{path} is of MATLAB v7.3, but an older one is expected: take it anew") from None
     except Exception as error:  # a damaged file can raise nearly anything
