@@ -8,6 +8,7 @@ library for this, starts anew each time.)
 import hashlib
 import http.client
 import shutil
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -25,7 +26,7 @@ ATTEMPTS = 3
 PAUSE = 2.0  # seconds before the second attempt; doubled each time
 TIMEOUT = 60.0  # seconds without a byte
 CHUNK = 1 << 20
-_LOST = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+_LOST = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
 class _Interrupted(Exception):

@@ -35,13 +35,11 @@ def _benchmark(raw: Raw, verify: bool) -> Iterator[str]:
     except UserError as error:
         yield f"missing: {error}"
         missing = True
-    if raw.data.source == "synthetic":
-        yield "label masks: drawn with the seed"
-        return
-    if missing:
+    synthetic = raw.data.source == "synthetic"
+    if missing and not synthetic:
         yield from _how_to_get(raw)
     yield from _listed(raw, verify)
-    yield from _masks(raw)
+    yield from ["label masks: drawn with the seed"] if synthetic else _masks(raw)
 
 
 def _images(raw: Raw, root: Path) -> Generator[str, None, bool]:
@@ -57,7 +55,7 @@ def _images(raw: Raw, root: Path) -> Generator[str, None, bool]:
         files = dict.fromkeys(file for k in ids for file in raw.module.files(root, split, k))
         absent = {file: None for file in files if not (root / file).is_file()}
         size = sum((root / file).stat().st_size for file in files if file not in absent)
-        gap = f", {len(absent)} files are missing, such as {next(iter(absent))}" if absent else ""
+        gap = f", files missing: {len(absent)}, such as {next(iter(absent))}" if absent else ""
         yield f"{split}: {len(ids)} {'' if synthetic else f'of {published} '}images, {_bytes(size)}{gap}"
         incomplete |= bool(absent) or (not synthetic and len(ids) < published)
     return incomplete
