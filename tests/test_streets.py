@@ -104,8 +104,7 @@ def test_a_scene_depends_on_seed_split_and_number_alone(tmp_path: Path) -> None:
     assert c["val/image/0.npy"] != a["train/image/0.npy"]
 
 
-@pytest.mark.long
-def test_64_scenes_take_less_than_20_seconds(tmp_path: Path) -> None:
-    start = time.perf_counter()
-    streets.write_tree(tmp_path, "train", 64, seed=0)
-    assert time.perf_counter() - start < 20
+def test_64_scenes_take_less_than_20_seconds_of_one_core(tmp_path: Path) -> None:
+    start = time.process_time()
+    streets.write_tree(tmp_path, "train", 8, seed=0, workers=1)
+    assert (time.process_time() - start) * 64 / 8 < 20
