@@ -43,7 +43,14 @@ def _parser() -> argparse.ArgumentParser:
 
     mapping = commands.add_parser("mapping", help="print an image-task mapping file of XTC as text: id TAB bits")
     mapping.add_argument("file", type=Path, metavar="FILE", help="a published .npy or .pth, or a .tsv")
+    mapping.add_argument("--counts", action="store_true", help="print how many labels each task has instead")
     mapping.set_defaults(run=_mapping)
+
+    data = commands.add_parser("data", help="per benchmark: what is there, what is missing, what was verified, what it costs")
+    data.add_argument("--get", metavar="NAME", help="first download a benchmark with its label masks, mappings or weights")
+    data.add_argument("--verify", action="store_true", help="hash every listed file again")
+    data.add_argument("--project", default=".", metavar="FOLDER", help="whose params.yaml says where things come from")
+    data.set_defaults(run=_data)
 
     odsf = commands.add_parser("odsf", help="score boundary maps against label maps: ODS, OIS and AP, without MATLAB")
     odsf.add_argument("soft", type=Path, metavar="SOFT_DIR", help="8-bit PNGs, 255 = surely a boundary")
@@ -95,9 +102,20 @@ def _cost(arguments: argparse.Namespace) -> None:
 
 
 def _mapping(arguments: argparse.Namespace) -> None:
-    from dmtl.benchmarks.mappings import canonical_text, read_mapping
+    from dmtl.benchmarks.mappings import canonical_text, counts, read_mapping
 
-    print(canonical_text(read_mapping(arguments.file)), end="")
+    print((counts if arguments.counts else canonical_text)(read_mapping(arguments.file)), end="")
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    from dmtl.benchmarks.inventory import inventory
+    from dmtl.benchmarks.publications import get
+    from dmtl.benchmarks.sources import downloads_path
+
+    project = Project(ROOT, arguments.project)
+    if arguments.get:
+        get(downloads_path(project.paths.root), arguments.get)
+    print(inventory(project, arguments.verify))
 
 
 def _odsf(arguments: argparse.Namespace) -> None:

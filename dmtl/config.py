@@ -42,9 +42,9 @@ def _known_tasks(weights: dict[str, float]) -> dict[str, float]:
 class Data(Block):
     """`scales.<scale>.data.<benchmark>`: where raw files come from and what the shards hold."""
 
-    source: Literal["synthetic", "local"]
+    source: Literal["synthetic", "local", "download"]
     size: Size  # of the images in the shards, pixels
-    train: Positive | None  # synthetic: how many scenes; local: how many of the images at most (null: all)
+    train: Positive | None  # synthetic: how many scenes; else: how many of the images at most (null: all)
     val: Positive | None
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 import _root  # noqa: F401
 
+from dmtl.benchmarks.publications import get_weights
 from dmtl.benchmarks.raw import Raw
 from dmtl.config import Project, for_download
 from dmtl.stage import run_stage
@@ -10,6 +11,8 @@ from dmtl.stage import run_stage
 def download(project: Project, benchmark: str) -> None:
     """Obtain the raw files and write their manifest."""
     data, seed = for_download(project, benchmark)
+    if data.source == "download":
+        get_weights()
     Raw(benchmark, data, seed, project.paths).write_manifest()
 
 

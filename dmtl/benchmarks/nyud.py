@@ -1,17 +1,19 @@
-"""NYUD-v2 as MTAN published it: 288x384, 13 classes, `{train,val}/{image,label,depth,normal}/{k}.npy` (datasets-and-metrics 1.2).
+"""NYUD-v2 at 288x384 in 13 classes (datasets-and-metrics 1.2), from either of two layouts:
 
-Splits: 795 training and 654 test images, the latter called `val`. Depth in metres. Normals: x right, y down, z away from the
-camera in the synthetic scenes, as the publisher's in a local tree.
+(a) what MTAN published, `{train,val}/{image,label,depth,normal}/{k}.npy`;
+(b) the primary source, `nyu_depth_v2_labeled.mat` and two small files beside it (`nyud_mat.py`).
+
+Splits: 795 training and 654 test images, the latter called `val`. Depth in metres, 0 = invalid. Normals: x right, y down, z away
+from the camera in the synthetic scenes and from (b), as the publisher's in (a).
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from dmtl.benchmarks import rooms
+from dmtl.benchmarks import npy_tree, nyud_mat, rooms
 from dmtl.benchmarks.sample import Fit, Sample
 from dmtl.benchmarks.sources import check_range, load_npy
-from dmtl.errors import UserError
 from dmtl.tasks import IGNORE
 
 TASKS = {"semseg": 13, "depth": 1, "normals": 3}  # task -> output channels, in the order of XTC's label masks
@@ -31,24 +33,19 @@ def synthesise(folder: Path, split: str, count: int, seed: int) -> None:
 
 
 def ids(root: Path, split: str) -> list[str]:
-    """The images of a split, "0" to "N-1".
+    """The images of a split: "0" to "N-1" of an npy tree, else the official frames in order.
 
     Raises:
-        UserError: the folder is empty or a number is missing.
+        UserError: neither layout is there, or it is not complete.
     """
-    folder = root / split / "image"
-    numbers = sorted(int(path.stem) for path in folder.glob("*.npy") if path.stem.isdigit())
-    if not numbers:
-        raise UserError(f"{folder} holds no k.npy: expected the MTAN tree {{train,val}}/{{image,label,depth,normal}}/k.npy")
-    missing = sorted(set(range(len(numbers))) - set(numbers))
-    if missing:
-        raise UserError(f"{folder / f'{missing[0]}.npy'} is missing: complete the folder, or take the files anew")
-    return [str(number) for number in numbers]
+    if npy_tree.is_there(root) or not nyud_mat.is_there(root):
+        return npy_tree.numbers(root, split, ARRAYS)
+    return nyud_mat.frames(root, split)
 
 
 def files(root: Path, split: str, image_id: str) -> list[str]:
-    """The raw files of one image, relative to the tree's root."""
-    return [f"{split}/{array}/{image_id}.npy" for array in ARRAYS]
+    """The raw files of one image, relative to `root`."""
+    return npy_tree.files(split, image_id, ARRAYS) if image_id.isdigit() else list(nyud_mat.FILES)
 
 
 def read(root: Path, split: str, image_id: str) -> Sample:
@@ -57,28 +54,15 @@ def read(root: Path, split: str, image_id: str) -> Sample:
     Raises:
         UserError: a file is missing, damaged, of another shape or out of range.
     """
+    if not image_id.isdigit():
+        return nyud_mat.read(root, image_id, SIZE)
     image, label, depth, normal = (root / file for file in files(root, split, image_id))
-    return Sample(_image(image), {"semseg": _semseg(label), "depth": _depth(depth), "normals": _normals(normal)})
-
-
-def _image(path: Path) -> np.ndarray:
-    image = load_npy(path, (*SIZE, 3))
-    check_range(path, image, 0, 1, "brightness")
-    return np.round(image * 255).astype(np.uint8)
-
-
-def _semseg(path: Path) -> np.ndarray:
-    label = load_npy(path, SIZE)
-    check_range(path, label, -1, len(CLASSES) - 1, "class")
-    if (label != np.round(label)).any():
-        raise UserError(f"{path}: class {label[label != np.round(label)][0]:g} is no whole number; take the file anew")
-    return np.where(label < 0, IGNORE, label).astype(np.uint8)
-
-
-def _depth(path: Path) -> np.ndarray:
-    depth = load_npy(path, (*SIZE, 1))[..., 0]
-    check_range(path, depth, 0, IGNORE - 1, "depth")
-    return depth
+    labels = {
+        "semseg": npy_tree.classes(label, SIZE, len(CLASSES)),
+        "depth": npy_tree.depth(depth, SIZE, IGNORE - 1),
+        "normals": _normals(normal),
+    }
+    return Sample(npy_tree.image(image, SIZE), labels)
 
 
 def _normals(path: Path) -> np.ndarray:

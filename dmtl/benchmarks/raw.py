@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from dmtl.benchmarks import raycast
 from dmtl.benchmarks.mappings import Mapping, content_sha256, draw_mapping, read_mapping
+from dmtl.benchmarks.publications import benchmark_folder, get_benchmark, get_mappings
 from dmtl.benchmarks.sample import ImageList, Sample
-from dmtl.benchmarks.sources import file_record, local_path
+from dmtl.benchmarks.sources import downloads_path, file_record, local_path
 from dmtl.config import SETTINGS, Data, Paths, digest
 from dmtl.errors import UserError, nearest
 from dmtl.files import read_json, write_json
@@ -22,6 +24,7 @@ MAPPING_FOLDERS = {  # where the published collections keep a benchmark's mappin
     "nyud": ("nyud", "nyuv2_settings", "nyud_low"),
     "cityscapes": ("cityscapes", "cityscapes_settings"),
 }
+NUMBERED = ("nyud", "cityscapes")  # whose mappings call an image by its place in the split
 
 
 def benchmark_module(name: str) -> ModuleType:
@@ -56,18 +59,31 @@ class Raw:
         return benchmark_module(self.name)
 
     def obtain(self) -> Path:
-        """The tree's root, after making what is synthetic and not there yet.
+        """The tree's root, after making or downloading what is not there yet.
+
+        Raises:
+            UserError: the user's folder is not named or not there; a download is not to be had.
+        """
+        if self.data.source == "download":
+            return get_benchmark(downloads_path(self.paths.root), self.name)
+        root = self.location()
+        if self.data.source == "synthetic":
+            for split in SPLITS:
+                self.module.synthesise(root, split, self._limit(split), self.seed)
+        return root
+
+    def location(self) -> Path:
+        """Where the tree's root is, or will be.
 
         Raises:
             UserError: the user's folder is not named or not there.
         """
         if self.data.source == "local":
             return local_path(self.paths.root, self.name)
-        scenes = file_record(Path(str(self.module.SCENES.__file__)))  # other code or another seed draws other scenes
-        root = self.paths.raw(self.name) / digest(self.seed, scenes)[:12]
-        for split in SPLITS:
-            self.module.synthesise(root, split, self._limit(split), self.seed)
-        return root
+        if self.data.source == "download":
+            return benchmark_folder(downloads_path(self.paths.root), self.name)
+        scenes = [file_record(Path(str(module.__file__))) for module in (self.module.SCENES, raycast)]
+        return self.paths.raw(self.name) / digest(self.seed, *scenes)[:12]  # other code or another seed draws other scenes
 
     def ids(self, root: Path, split: str) -> list[str]:
         """The images of a split that are used."""
@@ -114,8 +130,7 @@ class Raw:
         return found
 
     def _boundary_list(self, root: Path) -> ImageList:
-        local = self.data.source == "local"
-        return self.module.boundary_list(root, local_path(self.paths.root, "mappings") if local else None)
+        return self.module.boundary_list(root, None if self.data.source == "synthetic" else self._mappings())
 
     def masks(self, root: Path) -> dict[str, np.ndarray]:
         """Setting -> `(N, T)` uint8 of the training images: XTC's own files for real data, else a seeded draw of that kind.
@@ -137,16 +152,23 @@ class Raw:
         if self.data.source == "synthetic" or setting == "full":
             rng = np.random.default_rng([self.seed, SETTINGS.index(setting)])
             return draw_mapping(setting, self._mapped_ids(root), tasks, rng)
-        mapping = read_mapping(find_mapping(local_path(self.paths.root, "mappings"), self.name, setting))
+        mapping = read_mapping(find_mapping(self._mappings(), self.name, setting))
         if mapping.tasks != tasks:
             raise UserError(
                 f"{mapping.source} is of the tasks {', '.join(mapping.tasks)}, but {self.name} has {', '.join(tasks)}"
             )
         return mapping
 
+    def _mappings(self) -> Path:
+        """The folder of the published mappings."""
+        if self.data.source == "local":
+            return local_path(self.paths.root, "mappings")
+        return get_mappings(downloads_path(self.paths.root), self.name)
+
     def _mapped_ids(self, root: Path) -> list[str]:
         """What a mapping covers: the published ones every training image, a drawn one those that are used."""
-        return self.ids(root, "train") if self.data.source == "synthetic" else self.module.ids(root, "train")
+        ids = self.ids(root, "train") if self.data.source == "synthetic" else self.module.ids(root, "train")
+        return [str(k) for k in range(len(ids))] if self.name in NUMBERED else ids
 
     def _changed(self, what: object) -> UserError:
         stage = f"download@{self.name}"
@@ -159,10 +181,21 @@ class Raw:
 
 
 def find_mapping(folder: Path, benchmark: str, setting: str) -> Path:
-    """The file of a published mapping below `folder`, under any of the names that the published collections use."""
-    published = [f"{sub}/{setting}.{kind}" for sub in MAPPING_FOLDERS[benchmark] for kind in ("pth", "npy")]
-    names = [f"{benchmark}_{setting}.tsv", *published]
+    """The file of a published mapping below `folder`, under any of the names that the published collections use.
+
+    Cityscapes, with its two tasks, has one mapping for both settings, published as `onelabel`.
+
+    Raises:
+        UserError: there is none.
+    """
+    settings = ("randomlabels", "onelabel") if (benchmark, setting) == ("cityscapes", "randomlabels") else (setting,)
+    names = [name for one in settings for name in _mapping_names(benchmark, one)]
     found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
         raise UserError(f"{folder} holds none of {', '.join(names)}: take XTC's mapping files (VICO-UoE/MTPSL, folder data)")
     return found[0]
+
+
+def _mapping_names(benchmark: str, setting: str) -> list[str]:
+    published = [f"{sub}/{setting}.{kind}" for sub in MAPPING_FOLDERS[benchmark] for kind in ("pth", "npy")]
+    return [f"{benchmark}_{setting}.tsv", *published]

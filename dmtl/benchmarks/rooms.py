@@ -1,31 +1,42 @@
-"""Synthetic rooms for the NYUD benchmark: a small ray caster whose image, classes, depth and normals all agree.
+"""Synthetic rooms for the NYUD benchmark.
 
-A scene is a list of solids (boxes, ellipsoids, upright cylinders) in the room's coordinates: metres, x and z along the walls, y
-down, the floor at y = 0. Things are modelled at the origin, their back to -z. The camera is NYUv2's: x right, y down, z ahead.
+The floor of a room is at y = 0 and its middle the origin. Things are modelled at the origin, their back to -z. The camera is
+NYUv2's.
 """
 
-import contextlib
 import math
-import multiprocessing
-import os
-import zlib
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
+
+from dmtl.benchmarks import raycast
+from dmtl.benchmarks.raycast import (
+    BALL,
+    BOX,
+    UPRIGHT,
+    Camera,
+    Look,
+    Solid,
+    albedo,
+    edges,
+    make_solid,
+    mix_paint,
+    moved,
+    patches,
+    photograph,
+    rays,
+    rotation,
+    surface,
+    trace,
+)
 
 BED, BOOKS, CEILING, CHAIR, FLOOR, FURNITURE, OBJECTS, PICTURE, SOFA, TABLE, TV, WALL, WINDOW = range(13)
 UNLABELLED = -1
 ARRAYS = ("image", "label", "depth", "normal")
-CORNERS = np.array(list(product((-1, 1), repeat=3)))
 
-# Of each class the usual colours (sRGB), and textures: cells a metre along x, y, z, and how much the cells differ.
-LOOKS: dict[int, tuple[str, tuple[tuple[float, float, float, float], ...]]] = {
+LOOKS: dict[int, Look] = {
     BED: ("bfb8ad 596b99 994d4d 8c9980", ((4, 0, 4, 0.4), (12, 0, 0, 0.5), (60, 60, 60, 0.15))),
     BOOKS: ("993326 264d80 bfad80 336640 262626", ((0, 14, 0, 0.5), (0, 30, 0, 0.3))),
     CEILING: ("ebebe6 e0d6c7", ((40, 0, 40, 0.05), (1.6, 0, 1.6, 0.08))),
@@ -44,8 +55,6 @@ LOOKS: dict[int, tuple[str, tuple[tuple[float, float, float, float], ...]]] = {
 # A part of a thing: class, coat (one class and coat share their paint), x, height of the underside, z, width, height, depth, all
 # in shares of the thing's size, and which axes are round; where x is not 0, there is another at -x.
 Part = tuple[Any, ...]
-Round = tuple[bool, bool, bool]
-BOX, UPRIGHT, BALL = (False, False, False), (True, False, True), (True, True, True)
 GLOWS = {(WINDOW, 1): 0.8, (OBJECTS, 2): 0.8, (TV, 1): 0.3}  # by class and coat
 LEGS: tuple[Part, ...] = tuple((TABLE, 0, 0.46, 0, z, 0.05, 0.95, 0.07) for z in (-0.44, 0.44))
 TABLE_PARTS: tuple[Part, ...] = (*LEGS, (TABLE, 0, 0, 0.95, 0, 1, 0.05, 1))
@@ -168,127 +177,16 @@ ROOMS = (
 ANYWHERE = "rug lamp crate crate crate crate crate chair window curtains door picture screen picture picture picture mirror"
 
 
-class Solid(NamedTuple):
-    """A box, or an ellipsoid, or an upright cylinder, as none, all, or x and z of its axes are `round`, turned by yaw about y.
-
-    `centre` (3,) is in the room, `half` (3,) are its half sizes; `paint` (10,) is two linear RGB colours, cells a metre of the
-    texture that mixes them, the light it gives by itself; `thing` is the number of what it belongs to.
-    """
-
-    label: int
-    centre: np.ndarray
-    half: np.ndarray
-    paint: np.ndarray
-    round: Round = BOX
-    yaw: float = 0.0
-    thing: int = 0
-
-
-class Camera(NamedTuple):
-    """At `origin` (3,); `axes` (3, 3): right, down, forward; `u` (W,), `v` (H,): tangents of the angles to columns and rows."""
-
-    origin: np.ndarray
-    axes: np.ndarray
-    u: np.ndarray
-    v: np.ndarray
-
-
 def intrinsics(size: tuple[int, int]) -> tuple[float, float, float, float]:
     """The Kinect's fx, fy, cx, cy in pixels at `size` = (height, width)."""
     y, x = size[0] / 480, size[1] / 640
     return 518.8579 * x, 519.4696 * y, 325.5824 * x, 253.7362 * y
 
 
-def _turn(yaw: float) -> np.ndarray:
-    """Rotation (3, 3) from own axes to the room's: own z goes to (sin yaw, 0, cos yaw)."""
-    c, s = math.cos(yaw), math.sin(yaw)
-    return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-
-
-def _rays(axes: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Directions (3, h, w) in the frame that `axes` are given in, of forward part 1: lengths along them are z-depths."""
-    right, down, forward = axes.astype(np.float32)[..., None]
-    rays = (right * u)[:, None, :] + (down * v + forward)[:, :, None]
-    np.copyto(rays, 1e-9, where=rays == 0)  # planes divide by it
-    return rays
-
-
-def _windows(solids: list[Solid], turns: np.ndarray, camera: Camera) -> np.ndarray:
-    """Rows and columns (top, bottom, left, right) that may show each solid, (N, 4): all where it reaches behind the camera."""
-    corners = np.einsum("nij,ncj->nci", turns, CORNERS * np.stack([s.half for s in solids])[:, None])
-    x, y, z = np.moveaxis((corners + np.stack([s.centre - camera.origin for s in solids])[:, None]) @ camera.axes.T, 2, 0)
-    rows, columns = (np.searchsorted(t, k / np.maximum(z, 0.05)) for t, k in ((camera.v, y), (camera.u, x)))
-    windows = np.stack([rows.min(1), rows.max(1), columns.min(1), columns.max(1)], 1)
-    windows[(z < 0.05).any(1)] = (0, len(camera.v), 0, len(camera.u))
-    windows[(z < 0.05).all(1)] = 0
-    return windows
-
-
-def _meet(solid: Solid, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depths (h, w) where rays (3, h, w) from `origin`, in the solid's own frame, enter and leave it (NaN, or entry beyond exit,
-    where they miss), and the side entered: 0, 1, 2 flat, across x, y, z; 3 round.
-    """
-    flat, curved = ([k for k in range(3) if solid.round[k] == kind] for kind in (False, True))
-    half = solid.half.astype(np.float32)
-    middle, reach = -origin[flat, None, None] / rays[flat], half[flat, None, None] / np.abs(rays[flat])
-    near, far = [*(middle - reach)], [*(middle + reach)]
-    if curved:  # scaled to the unit ball
-        d, o = rays[curved] / half[curved, None, None], origin[curved] / half[curved]
-        a, b = (d * d).sum(0), (d * o[:, None, None]).sum(0)
-        root = np.sqrt(b * b - a * (o @ o - 1))
-        near, far = [*near, (-b - root) / a], [*far, (-b + root) / a]
-    enter, leave, side = near[0], far[0], np.full(rays.shape[1:], [*flat, 3][0], np.int32)
-    for k, a, b in zip([*flat, 3][1:], near[1:], far[1:], strict=False):
-        np.copyto(side, k, where=a > enter)
-        enter, leave = np.maximum(enter, a), np.minimum(leave, b)
-    return enter, leave, side
-
-
-def _trace(solids: list[Solid], camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (H, W) float32 in metres, infinite where nothing is, and the face met, 4 * solid + side, (H, W) int32, else -1."""
-    size = len(camera.v), len(camera.u)
-    depth, face, turns = np.full(size, np.inf, np.float32), np.full(size, -1, np.int32), np.stack([_turn(s.yaw) for s in solids])
-    for n, (solid, (top, bottom, left, right)) in enumerate(zip(solids, _windows(solids, turns, camera), strict=True)):
-        if top < bottom and left < right:
-            window = slice(top, bottom), slice(left, right)
-            origin = ((camera.origin - solid.centre) @ turns[n]).astype(np.float32)
-            with np.errstate(invalid="ignore"):
-                enter, leave, side = _meet(solid, origin, _rays(camera.axes @ turns[n], camera.u[window[1]], camera.v[window[0]]))
-                hit = (enter <= leave) & (enter > 0) & (enter < depth[window])
-            np.copyto(depth[window], enter, where=hit)
-            np.copyto(face[window], 4 * n + side, where=hit)
-    return depth, face
-
-
-def _surface(solids: list[Solid], face: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit outward normals (3, H, W) in the room, and the points (3, H, W) in their solids' own frames."""
-    which = face // 4
-    x, y, z = points - np.stack([s.centre for s in solids], 1).astype(np.float32).take(which, 1)
-    c, s = np.array([(math.cos(s.yaw), math.sin(s.yaw)) for s in solids], np.float32).T.take(which, 1)
-    own = np.stack([c * x - s * z, y, s * x + c * z])
-    weight = np.zeros((3, len(solids), 4), np.float32)  # weight * own is the gradient of the face's equation
-    weight[[0, 1, 2], :, [0, 1, 2]] = 1
-    weight[:, :, 3] = np.stack([np.array(s.round) / s.half**2 for s in solids], 1)
-    nx, ny, nz = own * weight.reshape(3, -1).take(face, 1)
-    normal = np.stack([c * nx + s * nz, ny, c * nz - s * nx])
-    return normal / np.sqrt((normal * normal).sum(0)), own
-
-
-def _albedo(paint: np.ndarray, face: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Linear RGB (3, H, W): the colours of each solid's paint (10, N), mixed by a random number for each cell of its texture."""
-    which, cells = face // 4, np.repeat(paint[6:9, :, None], 4, 2)
-    cells[[0, 1, 2], :, [0, 1, 2]] = 0  # a flat side lies in one plane: rounding must not choose the cell across it
-    x, y, z = np.floor(own * cells.reshape(3, -1).take(face, 1)).astype(np.int32)
-    mixed = (x * 73856093 ^ y * 19349663 ^ z * 83492791 ^ which * 49979687).view(np.uint32)
-    mixed = (mixed ^ (mixed >> 15)) * np.uint32(0x2C1B3C6D)
-    low, high = paint[:3].take(which, 1), paint[3:6].take(which, 1)
-    return low + (high - low) * ((mixed >> 16).astype(np.float32) / 65535)
-
-
 def _lamplight(solids: list[Solid], lamp: np.ndarray, face: np.ndarray, points: np.ndarray, texels: int = 160) -> np.ndarray:
     """The share (H, W) of a lamp's light that reaches the points, by a depth map that looks straight down from the lamp."""
     tangents = (np.linspace(-1, 1, texels) * 2.2).astype(np.float32)
-    depth, caster = _trace(solids, Camera(lamp, np.eye(3)[[0, 2, 1]], tangents, tangents))
+    depth, caster = trace(solids, Camera(lamp, np.eye(3)[[0, 2, 1]], tangents, tangents))
     x, y, z = points - lamp.astype(np.float32)[:, None, None]
     u, v = (np.rint((k / np.maximum(y, 0.05) / 4.4 + 0.5) * (texels - 1)).clip(-1, texels).astype(np.int32) for k in (x, z))
     inside = (np.minimum(u, v) >= 0) & (np.maximum(u, v) < texels)
@@ -302,54 +200,8 @@ def _shade(normal: np.ndarray, way: np.ndarray) -> np.ndarray:
     return np.maximum((normal * way).sum(0), 0) / (np.sqrt(square) * (1 + 0.2 * square))
 
 
-def _photograph(rng: np.random.Generator, albedo: np.ndarray, shade: np.ndarray, glow: np.ndarray) -> np.ndarray:
-    """The image (H, W, 3) in [0, 1] from linear colours (3, H, W), the light that falls on them and that they give, (H, W)."""
-    light = albedo * (shade * rng.normal((1.04, 1.0, 0.94), 0.04).astype(np.float32)[:, None, None] + glow)
-    light[:, 1:] = 0.65 * light[:, 1:] + 0.35 * light[:, :-1]  # the lens is a little soft
-    light[:, :, 1:] = 0.65 * light[:, :, 1:] + 0.35 * light[:, :, :-1]
-    light *= np.float32(rng.uniform(0.2, 0.35)) / light.mean()
-    v, u = (np.linspace(-1, 1, n, dtype=np.float32) for n in glow.shape)
-    image = np.sqrt(light) * (1 - np.float32(rng.uniform(0.05, 0.15)) * (u * u + (v * v)[:, None]))
-    image += np.float32(rng.uniform(0.04, 0.08)) * (rng.random(image.shape, np.float32) - np.float32(0.5))
-    return np.ascontiguousarray(image.clip(0, 1).transpose(1, 2, 0))
-
-
-def _edges(values: np.ndarray, reach: int, gap: float) -> np.ndarray:
-    """Pixels (H, W) that differ by more than `gap` from one `reach` or fewer rows or columns away."""
-    edge = np.zeros(values.shape, bool)
-    for k, (a, b) in product(range(1, reach + 1), ((values, edge), (values.T, edge.T))):
-        apart = np.abs(a[k:] - a[:-k]) > gap
-        b[k:] |= apart
-        b[:-k] |= apart
-    return edge
-
-
-def _patches(rng: np.random.Generator, size: tuple[int, int], share: float) -> np.ndarray:
-    """Random blocks (H, W), 36 to the height, that cover about `share` of the image."""
-    v, u = (np.arange(n) * 36 // size[0] for n in size)
-    return (rng.random((v[-1] + 1, u[-1] + 1)) < share)[v][:, u]
-
-
 def _paint(rng: np.random.Generator, label: int, coat: int = 0) -> np.ndarray:
-    """A paint (10,) as is usual for the class, varied."""
-    colours, textures = LOOKS[label]
-    base = np.frombuffer(bytes.fromhex(colours), np.uint8).reshape(-1, 3)
-    low = (base[rng.integers(len(base))] / 255 * rng.uniform(0.75, 1.15) + rng.normal(0, 0.05, 3)).clip(0.03, 0.97) ** 2
-    *cells, contrast = textures[rng.integers(len(textures))]
-    other = rng.uniform(0.05, 0.9, 3) ** 2 if label in (PICTURE, OBJECTS) else low * rng.uniform(0.2, 0.6)
-    texture = np.array(cells) * rng.uniform(0.7, 1.4)
-    return np.array([*low, *(low + contrast * (other - low)), *texture, GLOWS.get((label, coat), 0)], np.float32)
-
-
-def _solid(label: int, x: float, up: float, z: float, size: np.ndarray, paint: np.ndarray, kind: Round = BOX) -> Solid:
-    """A solid of full size (width, height, depth) that stands at height `up` above (x, z)."""
-    return Solid(label, np.array([x, -up - size[1] / 2, z]), size / 2, paint, kind)
-
-
-def _moved(solids: Iterable[Solid], x: float, up: float, z: float, yaw: float = 0.0) -> list[Solid]:
-    """The solids shifted, then turned about the vertical through the origin."""
-    turn = _turn(yaw)
-    return [s._replace(centre=turn @ np.add(s.centre, (x, -up, z)), yaw=s.yaw + yaw) for s in solids]
+    return mix_paint(rng, LOOKS[label], GLOWS.get((label, coat), 0), label in (PICTURE, OBJECTS))
 
 
 def _clutter(rng: np.random.Generator, width: float, depth: float, largest: float) -> list[Solid]:
@@ -359,7 +211,7 @@ def _clutter(rng: np.random.Generator, width: float, depth: float, largest: floa
         size = rng.uniform(0.3, 1, 3) * min(largest, 0.9 * depth)
         x, z = rng.uniform(-0.5, 0.5, 2) * np.maximum((width - size[0], depth - size[2]), 0)
         label, shape = OBJECTS if rng.random() < 0.8 else UNLABELLED, (BOX, UPRIGHT, BALL)[rng.integers(3)]
-        solids.append(_solid(label, x, 0, z, size, _paint(rng, OBJECTS), shape)._replace(yaw=rng.uniform(-0.4, 0.4)))
+        solids.append(make_solid(label, x, 0, z, size, _paint(rng, OBJECTS), shape)._replace(yaw=rng.uniform(-0.4, 0.4)))
     return solids
 
 
@@ -369,7 +221,7 @@ def _books(rng: np.random.Generator, width: float, depth: float, tallest: float)
     solids = []
     while (x := x + (w := rng.uniform(0.025, 0.06))) < right:
         size = np.array([0.94 * w, min(tallest, 0.33) * rng.uniform(0.65, 0.95), min(depth, 0.25) * rng.uniform(0.7, 0.95)])
-        solids.append(_solid(BOOKS, x - w / 2, 0, (size[2] - depth) / 2, size, _paint(rng, BOOKS)))
+        solids.append(make_solid(BOOKS, x - w / 2, 0, (size[2] - depth) / 2, size, _paint(rng, BOOKS)))
     return solids
 
 
@@ -377,17 +229,17 @@ def _build(rng: np.random.Generator, thing: Thing) -> list[Solid]:
     """A thing of random size at the origin, with what stands on it and the chairs at it."""
     size, paints = rng.uniform(thing.least, thing.most), {part[:2]: _paint(rng, *part[:2]) for part in thing.parts}
     solids = [
-        _solid(label, side * x * size[0], up * size[1], z * size[2], np.array([w, h, d]) * size, paints[label, coat], *kind)
+        make_solid(label, side * x * size[0], up * size[1], z * size[2], np.array([w, h, d]) * size, paints[label, coat], *kind)
         for label, coat, x, up, z, w, h, d, *kind in thing.parts
         for side in ((1, -1) if x else (1,))
     ]
     for up, *share in thing.tops:
         width, depth, gap = np.multiply(share, size[[0, 2, 1]])
         fill = _books if rng.random() < (0.5 if len(thing.tops) > 1 else 0.15) else _clutter
-        solids += _moved(fill(rng, width, depth, gap - 0.03), 0, up * size[1], 0) if rng.random() < 0.85 else []
+        solids += moved(fill(rng, width, depth, gap - 0.03), 0, up * size[1], 0) if rng.random() < 0.85 else []
     for k in range(thing.chairs):  # the first at the front
-        chair = _moved(_build(rng, THINGS["chair"]), 0, 0, 0, rng.normal(0, 0.2)) if rng.random() < 0.8 else []
-        solids += _moved(chair, (k // 2 - 0.5) * size[0] / 2, 0, -size[2] / 2 - rng.uniform(0.05, 0.3), 0 if k % 2 else math.pi)
+        chair = moved(_build(rng, THINGS["chair"]), 0, 0, 0, rng.normal(0, 0.2)) if rng.random() < 0.8 else []
+        solids += moved(chair, (k // 2 - 0.5) * size[0] / 2, 0, -size[2] / 2 - rng.uniform(0.05, 0.3), 0 if k % 2 else math.pi)
     return solids
 
 
@@ -401,23 +253,26 @@ def _place(rng: np.random.Generator, thing: Thing, room: np.ndarray, taken: list
         wide, deep = room if quarter % 2 == 0 else room[::-1]
         x = rng.uniform(-wide - low[0], wide - high[0])
         z = rng.uniform(-deep - low[1], deep - high[1]) if thing.place == "free" else gap - deep - low[1]
-        ground = np.sort(_turn(quarter * math.pi / 2)[::2, ::2] @ np.add(np.stack([low, high], 1), [[x], [z]]))
+        ground = np.sort(rotation(quarter * math.pi / 2)[::2, ::2] @ np.add(np.stack([low, high], 1), [[x], [z]]))
         others = np.reshape(taken, (-1, 2, 2))
         clear = ((ground[:, 0] > others[:, :, 1]) | (ground[:, 1] < others[:, :, 0])).any(1).all()
         if clear and (np.abs(ground) < room[:, None] + 0.02).all():
             taken.append(ground)
-            return _moved(solids, x, up, z, quarter * math.pi / 2)
+            return moved(solids, x, up, z, quarter * math.pi / 2)
     return []
 
 
 def _shell(rng: np.random.Generator, width: float, height: float, depth: float) -> list[Solid]:
     """Floor, ceiling and walls of a room whose middle is the origin, 0.1 m thick; most walls share their paint."""
     flat, paint = np.array([width + 0.2, 0.1, depth + 0.2]), _paint(rng, WALL)
-    solids = [_solid(FLOOR, 0, -0.1, 0, flat, _paint(rng, FLOOR)), _solid(CEILING, 0, height, 0, flat, _paint(rng, CEILING))]
+    solids = [
+        make_solid(FLOOR, 0, -0.1, 0, flat, _paint(rng, FLOOR)),
+        make_solid(CEILING, 0, height, 0, flat, _paint(rng, CEILING)),
+    ]
     for side, along in product((-1, 1), (0, 2)):
         size, at = np.array([width, height, depth]) + 0.2, np.zeros(3)
         at[along], size[along] = side * (size[along] / 2 - 0.05), 0.1
-        solids.append(_solid(WALL, at[0], -0.1, at[2], size, paint if rng.random() < 0.8 else _paint(rng, WALL)))
+        solids.append(make_solid(WALL, at[0], -0.1, at[2], size, paint if rng.random() < 0.8 else _paint(rng, WALL)))
     return solids
 
 
@@ -457,52 +312,25 @@ def render_room(rng: np.random.Generator, size: tuple[int, int] = (288, 384)) ->
     invalid; `normal` (H, W, 3), unit vectors toward the camera (x right, y down, z away from it), (0, 0, 0) invalid.
     """
     solids, camera, lamp = _scene(rng, size)
-    depth, face = _trace(solids, camera)
+    depth, face = trace(solids, camera)
     which, eye = face // 4, camera.origin.astype(np.float32)[:, None, None]
-    points = eye + depth * _rays(camera.axes, camera.u, camera.v)
-    normal, own = _surface(solids, face, points)
+    points = eye + depth * rays(camera.axes, camera.u, camera.v)
+    normal, own = surface(solids, face, points)
     paint = np.stack([s.paint for s in solids], 1)
     shade = 0.3 - 0.08 * normal[1] + 0.3 * _shade(normal, eye - points)
     shade += 1.6 * _shade(normal, lamp.astype(np.float32)[:, None, None] - points) * _lamplight(solids, lamp, face, points)
     glow = paint[9].take(which)
-    image = _photograph(rng, _albedo(paint, face, own), shade, glow)
+    image = photograph(rng, albedo(paint, face, own), shade, glow)
     label = np.array([s.label for s in solids], np.float32).take(which)
     pieces, reach = np.array([100 * s.thing + s.label for s in solids], np.int32).take(which), max(1, size[0] // 144)
-    invalid = (label == WINDOW) & (glow > 0) & _patches(rng, size, 0.3)  # glass
-    invalid |= _edges(np.log(depth), reach, 0.1) & _patches(rng, size, 0.5)
-    label[_edges(pieces, 1, 0) | (_edges(pieces, reach + 1, 0) & _patches(rng, size, 0.5))] = UNLABELLED
+    invalid = (label == WINDOW) & (glow > 0) & patches(rng, size, 0.3)  # glass
+    invalid |= edges(np.log(depth), reach, 0.1) & patches(rng, size, 0.5)
+    label[edges(pieces, 1, 0) | (edges(pieces, reach + 1, 0) & patches(rng, size, 0.5))] = UNLABELLED
     normal = np.tensordot(camera.axes.astype(np.float32), normal, 1)
     depth[invalid], normal[:, invalid] = 0, 0
     return {"image": image, "label": label, "depth": depth[..., None], "normal": np.ascontiguousarray(normal.transpose(1, 2, 0))}
 
 
-def _write_scene(folder: Path, split: str, seed: int, k: int) -> None:
-    """Render scene k and write those of its files that are missing, each whole or not at all."""
-    sample = render_room(np.random.default_rng(np.random.SeedSequence((seed, zlib.crc32(split.encode()), k))))
-    for name, array in sample.items():
-        path = folder / split / name / f"{k}.npy"
-        if not path.exists():
-            with path.with_suffix(".part").open("wb") as file:
-                np.save(file, array)
-            os.replace(path.with_suffix(".part"), path)
-
-
 def write_tree(folder: Path, split: str, count: int, seed: int, workers: int | None = None) -> None:
-    """Write scenes 0 to count - 1 as MTAN's tree, `folder/split/{image,label,depth,normal}/{k}.npy`, in `workers` processes.
-
-    Scene k depends on (seed, split, k) alone. Files that exist stay as they are, so an interrupted call goes on where it was.
-    `workers` None takes every core, but one for a few scenes.
-    """
-    for name in ARRAYS:
-        (folder / split / name).mkdir(parents=True, exist_ok=True)
-    missing = [k for k in range(count) if not all((folder / split / name / f"{k}.npy").exists() for name in ARRAYS)]
-    workers = min(os.cpu_count() or 1, len(missing) // 16) if workers is None else min(workers, len(missing))
-    write = partial(_write_scene, folder, split, seed)
-    with contextlib.ExitStack() as stack:
-        done: Iterable[None] = map(write, missing)
-        if workers > 1:  # spawned: the fork of a process that holds torch's threads can hang
-            pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-            stack.callback(pool.shutdown, cancel_futures=True)
-            done = pool.map(write, missing, chunksize=4)
-        for _ in tqdm(done, f"rooms {split}", len(missing), disable=None):
-            pass
+    """Write rooms 0 to count - 1 as MTAN's tree of NYUv2 (`raycast.write_tree`)."""
+    raycast.write_tree(folder, split, count, seed, ARRAYS, render_room, workers)

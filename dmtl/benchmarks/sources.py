@@ -4,15 +4,19 @@ The path to a user's own files is a matter of one machine, so it stands in an en
 git-ignored `local.yaml` (`nyud: /where/it/is`), never in params.yaml or dvc.lock.
 """
 
+import functools
 import hashlib
 import io
 import os
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from dmtl.config import load_yaml
 from dmtl.errors import UserError
+
+LARGE = 64 << 20  # bytes; files from this size on are hashed once in a process
 
 
 def local_path(root: Path, name: str) -> Path:
@@ -21,15 +25,24 @@ def local_path(root: Path, name: str) -> Path:
     Raises:
         UserError: none was given, or it is no folder.
     """
-    variable = f"DMTL_{name.upper()}"
-    given = os.environ.get(variable) or _local_settings(root).get(name)
-    if not given:
+    path, variable = given_path(root, name), f"DMTL_{name.upper()}"
+    if path is None:
         settings = root / "local.yaml"
         raise UserError(f"where are the files of '{name}'? Set {variable}, or write '{name}: /its/folder' into {settings}")
-    path = Path(str(given)).expanduser()
     if not path.is_dir():
         raise UserError(f"{variable} or local.yaml names {path} for '{name}', but there is no such folder")
     return path
+
+
+def given_path(root: Path, name: str) -> Path | None:
+    """The path that the user gave for `name`, whether it is there or not; None if there is none."""
+    given = os.environ.get(f"DMTL_{name.upper()}") or _local_settings(root).get(name)
+    return Path(str(given)).expanduser() if given else None
+
+
+def downloads_path(root: Path) -> Path:
+    """Where downloaded files are kept: the folder that the user gave as `downloads`, else `data/raw/downloads`."""
+    return given_path(root, "downloads") or root / "data" / "raw" / "downloads"
 
 
 def _local_settings(root: Path) -> dict[str, object]:
@@ -42,15 +55,37 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: complete the folder, or take the files anew") from None
+        raise _missing(path) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
 
 
 def file_record(path: Path) -> dict[str, object]:
-    """Size in bytes and SHA-256 of a file, as the manifest keeps them."""
-    content = read_bytes(path)
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    """Size in bytes and SHA-256 of a file, as the manifest keeps them.
+
+    Raises:
+        UserError: it is missing or cannot be read.
+    """
+    try:
+        status = path.stat()
+        digest = (_sha256_once if status.st_size >= LARGE else _sha256)(path, status.st_size, status.st_mtime_ns)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    return {"bytes": status.st_size, "sha256": digest}
+
+
+def _sha256(path: Path, _size: int, _changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_sha256_once = functools.lru_cache(_sha256)  # by name, size and time of change
+
+
+def _missing(path: Path) -> UserError:
+    return UserError(f"{path} is missing: complete the folder, or take the files anew")
 
 
 def load_npy(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -72,6 +107,23 @@ def load_npy(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(array).all():
         raise UserError(f"{path} holds NaN or infinity at {_first(~np.isfinite(array))}; take it anew")
     return array
+
+
+def load_pixels(path: Path, modes: tuple[str, ...]) -> np.ndarray:
+    """The pixels of an image file as stored, `(H, W)` or `(H, W, 3)`.
+
+    Raises:
+        UserError: the file is missing, truncated, no image, or of none of the Pillow `modes`.
+    """
+    content = read_bytes(path)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            mode, pixels = image.mode, np.asarray(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} is truncated or no image ({' '.join(str(error).split())[:120]}); take it anew") from None
+    if mode not in modes:
+        raise UserError(f"{path} is an image of mode {mode}, but {' or '.join(modes)} is expected; take it anew")
+    return pixels
 
 
 def check_range(path: Path, array: np.ndarray, low: float, high: float, what: str) -> None:
