@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from dmtl.config import Augmentation
 from dmtl.data.batch import Batch
 from dmtl.data.shards import Shard
-from dmtl.data.transforms import augment, hide_invalid, normalise
+from dmtl.data.transforms import augment, centred, hide_invalid, normalise
 from dmtl.errors import UserError
 from dmtl.losses import pair_weights
+from dmtl.tasks import IGNORE
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,12 @@ class EvaluationSet(Dataset):
         return len(self._shard)
 
     def __getitem__(self, k: int) -> Example:
-        labels = {task: _label(self._shard, task, k) for task in self._shard.outputs}
+        labels = hide_invalid({task: _label(self._shard, task, k) for task in self._shard.outputs})
         key = noise_key(self._shard.ids[k], self.seed, epoch=-1)
-        return Example(normalise(_image(self._shard, k)), hide_invalid(labels), key)
+        rows, columns = centred(self._shard.size, self._shard.content_size(k))
+        padding = (columns.start, self._shard.size[1] - columns.stop, rows.start, self._shard.size[0] - rows.stop)
+        image = pad(normalise(_image(self._shard, k)), padding)
+        return Example(image, {task: pad(label, padding, value=IGNORE) for task, label in labels.items()}, key)
 
 
 class EpochBatches(Sampler):
@@ -109,9 +114,9 @@ def training_batches(data: TrainingSet, batch: int, epoch: int, start: int, work
     )
 
 
-def evaluation_batches(data: EvaluationSet, tasks: Sequence[str], batch: int) -> DataLoader:
-    """The test images in order."""
-    return DataLoader(data, batch_size=batch, collate_fn=Collate(tasks), pin_memory=torch.cuda.is_available())
+def evaluation_batches(data: EvaluationSet, tasks: Sequence[str], batches: Sequence[list[int]]) -> DataLoader:
+    """Test images by their positions, a batch at a time."""
+    return DataLoader(data, batch_sampler=batches, collate_fn=Collate(tasks), pin_memory=torch.cuda.is_available())
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,19 @@ class Shard:
         """`(N, T)` uint8: which labels the setting shows."""
         return self._read(f"label_mask/{setting}", slice(None))
 
+    @property
+    def boundary_listed(self) -> np.ndarray:
+        """`(N,)` bool: which images the boundary metric counts."""
+        return self._read("boundary_listed", slice(None))
+
+    def content_size(self, k: int) -> tuple[int, int]:
+        """(height, width) of image k on the canvas."""
+        return self.size
+
+    def label_map(self, k: int) -> np.ndarray:
+        """`(h, w)` uint16, of the content's size: the regions between which the boundary metric's ground truth lies."""
+        return self._read("label_map", k)
+
     def image(self, k: int) -> np.ndarray:
         """`(H, W, 3)` uint8."""
         return self._read("image", k)

@@ -75,6 +75,12 @@ def normalise(image: Tensor) -> Tensor:
     return (image / 255 - MEAN) / STD
 
 
+def centred(canvas: tuple[int, int], content: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a padded image `canvas` (height, width) that its content fills."""
+    top, left = ((outer - inner) // 2 for outer, inner in zip(canvas, content, strict=True))
+    return slice(top, top + content[0]), slice(left, left + content[1])
+
+
 def _resize(x: Tensor, size: torch.Size, mode: str) -> Tensor:
     if x.shape[-2:] == size:
         return x
