@@ -3,10 +3,14 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dmtl.config import Project
+from dmtl.config import Project, for_report
 from dmtl.errors import one_line_errors
 from dmtl.stage import ROOT
+
+if TYPE_CHECKING:
+    from dmtl.metrics.per_image import PerImage
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,7 +29,27 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--benchmark", required=True, help="such as nyud")
     evaluate.add_argument("--project", default=".", metavar="FOLDER", help="whose params.yaml names the scale of the shards")
     evaluate.add_argument("--json", action="store_true", help="print the result file's content instead of a table")
+    evaluate.add_argument("--share", default="1/1", metavar="I/N", help="evaluate the I-th of N shares of the images")
+    evaluate.add_argument("--per-image", type=Path, metavar="FILE", help="also write each image's statistics, for 'scores'")
+    evaluate.add_argument("--save-predictions", type=Path, metavar="FOLDER", help="also write every prediction, as PNG or npy")
+    evaluate.add_argument("--processes", type=int, help="that count boundaries (default: as many as pay; 0: none but this one)")
     evaluate.set_defaults(run=_evaluate)
+
+    scores = commands.add_parser("scores", help="the metrics of a file of per-image statistics, or of all shares of one")
+    scores.add_argument("files", type=Path, nargs="+", metavar="FILE", help="what 'evaluate' wrote: results/<scale>/<cell>.npz")
+    scores.add_argument("--json", action="store_true", help="print the result file's content instead of a table")
+    scores.add_argument("--per-image", type=Path, metavar="FILE", help="also write the shares put together")
+    scores.set_defaults(run=_scores)
+
+    compare = commands.add_parser("compare", help="can two cells be told apart? paired bootstrap over test images and seeds")
+    compare.add_argument("a", metavar="CELL_A")
+    compare.add_argument("b", metavar="CELL_B", help="both evaluated; all their evaluated seeds are taken")
+    compare.add_argument("--draws", type=int, default=2000)
+    compare.add_argument("--level", type=float, default=95, help="per cent that the intervals cover (default: 95)")
+    compare.add_argument("--seed", type=int, default=0, help="of the draws")
+    compare.add_argument("--project", default=".", metavar="FOLDER", help="whose params.yaml names the scale")
+    compare.add_argument("--json", action="store_true")
+    compare.set_defaults(run=_compare)
 
     official = commands.add_parser("import-official", help="turn the authors' released checkpoint into a model folder")
     official.add_argument("file", type=Path, metavar="FILE", help="their Feature Diffusion weights for PASCAL, a .pth file")
@@ -65,22 +89,47 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(arguments: argparse.Namespace) -> None:
     from dmtl.benchmarks.raw import benchmark_module
     from dmtl.data.shards import Shard
-    from dmtl.evaluation import evaluate, result_of
+    from dmtl.evaluation import Share, evaluate
     from dmtl.models import load_model, read_description
 
     benchmark_module(arguments.benchmark)  # an unknown name is told before any work
     shard = Shard(Project(ROOT, arguments.project).paths.shard(arguments.benchmark, "val"))
-    description = read_description(arguments.model)
-    result = result_of(description, evaluate(load_model(arguments.model), shard, description.get("seed", 0)))
+    description, share = read_description(arguments.model), Share.parse(arguments.share)
+    model, folder = load_model(arguments.model), arguments.save_predictions
+    _print_scores(evaluate(model, shard, description, share, folder, arguments.processes), arguments)
+
+
+def _scores(arguments: argparse.Namespace) -> None:
+    from dmtl.metrics.per_image import load_per_image, merge
+
+    _print_scores(merge([load_per_image(file) for file in arguments.files]), arguments)
+
+
+def _print_scores(images: "PerImage", arguments: argparse.Namespace) -> None:
+    if arguments.per_image:
+        images.save(arguments.per_image)
+    result = images.result()
     print(json.dumps(result, indent=1) if arguments.json else _table(result["metrics"]))
 
 
+def _compare(arguments: argparse.Namespace) -> None:
+    from dmtl.compare import as_json, as_text, compare, load_pair
+
+    project = Project(ROOT, arguments.project)
+    pair = load_pair(for_report(project), project.paths, arguments.a, arguments.b)
+    found = compare(pair, arguments.draws, arguments.level, arguments.seed)
+    if arguments.json:
+        print(json.dumps(as_json(pair, found, arguments.draws, arguments.level), indent=1))
+    else:
+        print(as_text(pair, found, arguments.level))
+
+
 def _table(metrics: dict) -> str:
-    lines = [f"{'task':<12} {'metric':<12} {'final':>10} {'initial':>10}"]
+    lines = [f"{'task':<12} {'metric':<14} {'final':>10} {'initial':>10}"]
     for task, scores in metrics["final"].items():
         for name, value in scores.items():
             initial = f"{metrics['initial'][task][name]:.4f}" if metrics["initial"] else "-"
-            lines.append(f"{task:<12} {name:<12} {value:>10.4f} {initial:>10}")
+            lines.append(f"{task:<12} {name:<14} {value:>10.4f} {initial:>10}")
     return "\n".join(lines)
 
 

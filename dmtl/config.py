@@ -317,6 +317,9 @@ class Paths(Block):
     def result(self, cell: str) -> Path:
         return self.root / "results" / self.scale / f"{cell}.json"
 
+    def statistics(self, cell: str) -> Path:
+        return self.result(cell).with_suffix(".npz")
+
     def reports(self) -> Path:
         return self.root / "reports" / self.scale
 

@@ -1,52 +1,157 @@
-"""One pass over a test shard: every metric of every task, for initial and final predictions."""
+"""One pass over a test shard: every image's statistics for every metric of every task, of initial and final predictions.
 
-from typing import Any
+What an image adds is counted from that image alone, in float64 or whole numbers, and added up in the images' order, so the number
+of processes changes no digit. A network's own last digits may depend on how many images it sees at a time (libraries choose their
+algorithms by shape), so the batches are always the same: `BATCH` images in the shard's order; a share is every n-th of them.
+"""
 
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from dmtl.data.loading import EvaluationSet, evaluation_batches
 from dmtl.data.shards import Shard
+from dmtl.data.transforms import centred
 from dmtl.errors import UserError
 from dmtl.metrics import metric_for
-from dmtl.metrics.metric import Metric
+from dmtl.metrics.per_image import PerImage, Tables
 from dmtl.models.method import Method
+from dmtl.predictions import write_prediction
 
-Scores = dict[str, dict[str, float]]  # task -> metric -> value
+if TYPE_CHECKING:
+    from dmtl.metrics.boundary_pool import BoundaryPool
+
+BATCH = 8
+
+Row = np.ndarray | Future[np.ndarray]
 
 
-def evaluate(model: Method, shard: Shard, seed: int, batch: int = 8) -> dict[str, Scores | None]:
-    """Evaluate a network on a test shard.
+class Share(NamedTuple):
+    """The part of a test set that one of several processes evaluates: of every `of` batches the `number`-th, from 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Share":
+        """From `I/N`; UserError for anything else."""
+        parts = text.split("/")
+        if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+            raise UserError(f"share '{text}' is not of the form I/N, such as 1/2")
+        return cls(int(parts[0]), int(parts[1]))
+
+
+WHOLE = Share(1, 1)
+
+
+def evaluate(
+    model: Method,
+    shard: Shard,
+    description: dict[str, Any],
+    share: Share = WHOLE,
+    predictions: Path | None = None,
+    processes: int | None = None,
+) -> PerImage:
+    """Evaluate a network on a test shard, with memory for one batch and the statistics.
 
     Args:
         model: in evaluation mode; it is moved to the GPU if there is one.
         shard: the test shard; its tasks must be the model's.
-        seed: of the inference noise, which is drawn for each image by its id.
-        batch: images at a time; the result does not depend on it but for rounding.
+        description: the model's model.json. Inference noise is drawn from its `seed` (0 where it has none) and each image's id.
+        share: which part of the shard; `dmtl.metrics.per_image.merge` puts the parts together.
+        predictions: the folder that every prediction is written to (`dmtl.predictions`), if any.
+        processes: that count boundaries; None: as many as pay, 0: this one.
 
-    Returns:
-        `{"final": {task: {metric: value}}, "initial": the same or None where a method predicts once}`.
+    Raises:
+        UserError: the shard is of another benchmark; a prediction is not finite (the message names image and task).
     """
     if model.outputs != shard.outputs:
         raise UserError(f"{shard.path} holds {shard.outputs}, but the model predicts {model.outputs}: not the same benchmark")
-    metrics: dict[str, dict[str, Metric]] = {}
+    batches = _batches(len(shard), share)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
-    batches = evaluation_batches(EvaluationSet(shard, seed), model.tasks, batch)
-    for cpu_batch in tqdm(batches, desc="evaluating", unit="batch", disable=None, leave=False):
-        one = cpu_batch.to(device)
-        for stage, maps in model.predict(one.images, keys=one.keys).items():
-            if maps and stage not in metrics:
-                metrics[stage] = {task: metric_for(task, channels) for task, channels in model.outputs.items()}
-            for task, prediction in maps.items():
-                metrics[stage][task].update(prediction, one.labels[task])
-    return {stage: _computed(metrics.get(stage)) for stage in ("final", "initial")}
+    loader = evaluation_batches(EvaluationSet(shard, description.get("seed") or 0), model.tasks, batches)
+    about = {name: description.get(name) for name in ("cell", "scale", "seed")}
+    with ExitStack() as stack:
+        scoring = _Scoring(shard, predictions, _boundary_pool(shard, batches, processes, stack))
+        for images, batch in zip(tqdm(batches, "evaluating", unit="batch", disable=None, leave=False), loader, strict=True):
+            one = batch.to(device)
+            for stage, maps in model.predict(one.images, keys=one.keys).items():
+                for task, prediction in maps.items():
+                    scoring.add(stage, task, images, prediction, one.labels[task])
+        index = np.array([k for images in batches for k in images], np.int64)
+        return PerImage(about, dict(model.outputs), np.array(shard.ids), index, scoring.tables())
 
 
-def _computed(metrics: dict[str, Metric] | None) -> Scores | None:
-    return {task: metric.compute() for task, metric in metrics.items()} if metrics else None
+def _batches(count: int, share: Share) -> list[list[int]]:
+    if not 1 <= share.number <= share.of:
+        raise UserError(f"share {share.number}/{share.of} is none: give I/N with I from 1 to N")
+    batches = [list(range(first, min(first + BATCH, count))) for first in range(0, count, BATCH)]
+    if share.of > len(batches):
+        raise UserError(f"{count} images are {len(batches)} batches, too few for {share.of} shares: give at most {len(batches)}")
+    return batches[share.number - 1 :: share.of]
 
 
-def result_of(description: dict[str, Any], scores: dict[str, Scores | None]) -> dict[str, Any]:
-    """The content of a result file: what was evaluated, and its scores."""
-    return {name: description.get(name) for name in ("cell", "scale", "seed")} | {"metrics": scores}
+def _boundary_pool(shard: Shard, batches: list[list[int]], processes: int | None, stack: ExitStack) -> "BoundaryPool | None":
+    if "boundary" not in shard.outputs:
+        return None
+    from dmtl.metrics.boundary_pool import BoundaryPool, processes_for  # numba: only where it is needed
+
+    listed = shard.boundary_listed
+    maps = 2 * sum(int(listed[images].sum()) for images in batches)  # initial and final
+    needed = processes_for(maps, shard.size[0] * shard.size[1]) if processes is None else processes
+    return stack.enter_context(BoundaryPool(needed))
+
+
+class _Scoring:
+    """The rows of statistics of one pass."""
+
+    def __init__(self, shard: Shard, predictions: Path | None, pool: "BoundaryPool | None") -> None:
+        self.shard, self.predictions, self.pool = shard, predictions, pool
+        self.metrics = {task: metric_for(task, channels) for task, channels in shard.outputs.items()}
+        self.rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
+
+    def add(self, stage: str, task: str, images: list[int], predictions: Tensor, labels: Tensor) -> None:
+        """Count a batch: `(B, C, H, W)` predictions of one task against its `(B, 1 or 3, H, W)` labels."""
+        for k, prediction, label in zip(images, predictions, labels, strict=True):
+            with self._named(stage, task, k):
+                decoded = self.metrics[task].decode(prediction)
+                if self.predictions is not None:
+                    write_prediction(self.predictions / stage, task, self.shard.ids[k], self._content(k, decoded))
+                row = self._boundary(k, decoded) if task == "boundary" else self.metrics[task].statistics(decoded, label)
+            self.rows[stage, task].append(row)
+
+    def tables(self) -> Tables:
+        """The rows of each stage and task; waits for those that are still being counted."""
+        tables: Tables = defaultdict(dict)
+        for (stage, task), rows in self.rows.items():
+            tables[stage][task] = np.stack([row.result() if isinstance(row, Future) else row for row in rows])
+        return dict(tables)
+
+    def _boundary(self, k: int, decoded: Tensor) -> Row:
+        """Counted against the label map, not the training label, and on the images of the odsF list only."""
+        from dmtl.metrics.boundary import UNCOUNTED
+
+        if self.pool is None or not self.shard.boundary_listed[k]:
+            return UNCOUNTED
+        return self.pool.count(self._content(k, decoded), self.shard.label_map(k))
+
+    def _content(self, k: int, decoded: Tensor) -> np.ndarray:
+        """Without the padding around the image."""
+        rows, columns = centred(self.shard.size, self.shard.content_size(k))
+        return decoded[..., rows, columns].cpu().numpy()
+
+    @contextmanager
+    def _named(self, stage: str, task: str, k: int) -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            raise UserError(f"{stage} {task} of image '{self.shard.ids[k]}': {error}") from None

@@ -1,22 +1,24 @@
-"""Evaluate one trained cell on the test shard: -> results/<scale>/<cell>.json."""
+"""Evaluate one trained cell on the test shard: -> results/<scale>/<cell>.json and each image's statistics beside it, .npz."""
 
 import _root  # noqa: F401
 
 from dmtl.config import Project, for_evaluation
-from dmtl.data.shards import Shard
-from dmtl.evaluation import evaluate, result_of
-from dmtl.files import write_json
-from dmtl.models import load_model, read_description
 from dmtl.stage import run_stage
 
 
 def evaluate_cell(project: Project, cell: str) -> None:
     """Score a cell's model folder."""
+    # Imported here: the processes that count boundaries start from this file and need no torch.
+    from dmtl.data.shards import Shard
+    from dmtl.evaluation import evaluate
+    from dmtl.files import write_json
+    from dmtl.models import load_model, read_description
+
     benchmark = for_evaluation(project, cell).benchmark
-    folder = project.paths.model(cell)
-    description = read_description(folder)
-    scores = evaluate(load_model(folder), Shard(project.paths.shard(benchmark, "val")), description["seed"])
-    write_json(project.paths.result(cell), result_of(description, scores))
+    folder, shard = project.paths.model(cell), Shard(project.paths.shard(benchmark, "val"))
+    images = evaluate(load_model(folder), shard, read_description(folder))
+    images.save(project.paths.statistics(cell))
+    write_json(project.paths.result(cell), images.result())
 
 
 if __name__ == "__main__":

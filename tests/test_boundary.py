@@ -20,11 +20,11 @@ from dmtl.errors import UserError
 from dmtl.metrics.boundary import (
     THRESHOLDS,
     BoundaryCounts,
-    BoundaryScore,
     boundary_counts,
     boundary_from_labels,
-    quantise,
+    statistics,
     summarise,
+    summary_of,
 )
 from dmtl.metrics.boundary_files import evaluate_folders, read_counts, write_counts
 from dmtl.metrics.boundary_kernels import match_planes, thin_planes
@@ -276,14 +276,10 @@ def _plausible_counts(random: np.random.Generator) -> BoundaryCounts:
 @settings(max_examples=60, deadline=None)
 def test_merged_parts_equal_the_whole_in_any_split(images, parts, seed):
     share = np.random.default_rng(seed).integers(0, parts, len(images))
-    whole = BoundaryScore()
-    for part in range(parts):
-        score = BoundaryScore()
-        for i in np.flatnonzero(share == part):
-            score.update(images[i])
-        whole.merge(score)
-    assert whole.compute() == summarise(images)
-    assert whole.images == len(images)
+    rows = np.stack([statistics(image) for image in images])
+    whole = sum(rows[share == part].sum(axis=0) for part in range(parts))
+    assert summary_of(whole) == summarise(images)
+    assert whole[-1] == len(images)
 
 
 # Summary
@@ -309,10 +305,6 @@ def test_average_precision_by_hand():
     recall = np.arange(51) / 100
     assert summarise([_stepwise([50], [100], 100)])["ap"] == pytest.approx(100 * 0.01 * (1 - recall).sum())
     assert summarise([BoundaryCounts(np.full(101, 5), np.full(101, 5), 5)])["ap"] == 0
-
-
-def test_quantise_truncates():
-    np.testing.assert_array_equal(quantise(np.array([[0, 0.5, 0.999, 1]])), [[0, 127, 254, 255]])
 
 
 # Empty and bad input
@@ -369,12 +361,6 @@ def test_bad_arrays_are_refused(soft, label, words):
 def test_bad_distance_is_refused(max_dist):
     with pytest.raises(UserError, match="max_dist"):
         boundary_counts(np.zeros((4, 5), np.uint8), label_map, max_dist)
-
-
-@pytest.mark.parametrize("value", [np.nan, -0.01, 1.01, np.inf])
-def test_quantise_refuses_what_is_no_probability(value):
-    with pytest.raises(UserError, match="NaN or values outside"):
-        quantise(np.array([[0.5, value]]))
 
 
 def test_no_image_is_refused():

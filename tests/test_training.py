@@ -19,7 +19,6 @@ from conftest import ROOT
 from dmtl.config import Project, for_training
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
-from dmtl.evaluation import evaluate
 from dmtl.models import load_model, method_names
 from dmtl.training import checkpoint, loop
 from dmtl.training.checkpoint import Scratch
@@ -297,28 +296,6 @@ def test_broken_model_folders_are_named(tiny: Path, tmp_path: Path) -> None:
     (folder / "model.json").write_text("{")
     with pytest.raises(UserError, match=r"model\.json is damaged"):
         load_model(folder)
-
-
-@pytest.mark.parametrize("method", ["mtl_baseline", "diffusion_prediction", "constant"])
-def test_evaluation_does_not_depend_on_the_batch(tiny: Path, method: str) -> None:
-    cell = f"nyud-full-{method}"
-    _train(tiny, cell)
-    model = load_model(Project(tiny).paths.model(cell))
-    shard = Shard(Project(tiny).paths.shard("nyud", "val"))
-    one, many = (evaluate(model, shard, seed=0, batch=batch) for batch in (1, 8))
-    assert (one["initial"] is None) == (method != "diffusion_prediction")
-    for stage, scores in one.items():
-        for task, values in (scores or {}).items():
-            assert many[stage][task] == pytest.approx(values, rel=1e-3)  # type: ignore[index]
-
-
-def test_a_model_of_another_benchmark_is_refused(tiny: Path) -> None:
-    cell = "nyud-full-constant"
-    _train(tiny, cell)
-    model = load_model(Project(tiny).paths.model(cell))
-    model.outputs = {"semseg": 7, "depth": 1}
-    with pytest.raises(UserError, match="not the same benchmark"):
-        evaluate(model, Shard(Project(tiny).paths.shard("nyud", "val")), seed=0)
 
 
 def test_gradients_are_clipped_to_the_norm(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,9 +118,9 @@ def training_batches(data: TrainingSet, batch: int, epoch: int, start: int, work
     )
 
 
-def evaluation_batches(data: EvaluationSet, tasks: Sequence[str], batch: int) -> DataLoader:
-    """The test images in order."""
-    return DataLoader(data, batch_size=batch, collate_fn=Collate(tasks), pin_memory=torch.cuda.is_available())
+def evaluation_batches(data: EvaluationSet, tasks: Sequence[str], batches: Sequence[list[int]]) -> DataLoader:
+    """Test images by their positions, a batch at a time."""
+    return DataLoader(data, batch_sampler=batches, collate_fn=Collate(tasks), pin_memory=torch.cuda.is_available())
 
 
 @dataclass(frozen=True)

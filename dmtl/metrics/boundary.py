@@ -19,15 +19,23 @@ randomised graph that can lose a few, so its counts lie up to about 1 % below th
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmtl.errors import UserError
 from dmtl.metrics.boundary_kernels import match_planes, thin_planes
 from dmtl.metrics.boundary_maps import THRESHOLDS, boundary_from_labels, plane_totals, suppress, threshold_planes
+from dmtl.metrics.metric import Metric, Scores, divided
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_DIST = 0.0075
 """Matching distance as a fraction of the image diagonal: 0.0075 for PASCAL and BSDS; NYUD is reported with 0.011."""
+
+UNCOUNTED = np.zeros(2 * len(THRESHOLDS) + 4, np.int64)
+"""The statistics of an image that the evaluation's list leaves out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +50,13 @@ class BoundaryCounts:
 def boundary_counts(soft: np.ndarray, label: np.ndarray, max_dist: float = MAX_DIST) -> BoundaryCounts:
     """Compare a soft boundary map with the boundaries of a label map.
 
-    soft: uint8 (H, W), 255 = certain (`quantise` makes it from probabilities); label: integer (H, W), any values;
+    soft: uint8 (H, W), 255 = certain; label: integer (H, W), any values;
     max_dist: the distance within which pixels may be paired, a fraction of the diagonal.
 
     An empty map, a label map of one region and an image of a single pixel are counted like any other: nothing predicted, nothing
     true. Raises UserError for another type or shape, for sizes that differ, and for a max_dist that is not finite and at least 0.
     """
-    _check_soft(soft)
-    if soft.shape != label.shape:
-        raise UserError(f"the boundary map has shape {soft.shape}, its label map {label.shape}; bring both to the image's size")
+    check_maps(soft, label)
     truth = boundary_from_labels(label)
     radius = _radius(max_dist, truth.shape)
     margin = int(radius) + 1
@@ -60,19 +66,12 @@ def boundary_counts(soft: np.ndarray, label: np.ndarray, max_dist: float = MAX_D
     return BoundaryCounts(matched, plane_totals(planes), int(truth.sum()))
 
 
-def quantise(probability: np.ndarray) -> np.ndarray:
-    """8-bit map of boundary probabilities, 255 p truncated, as predictions are saved for the evaluation.
-
-    probability: float (H, W) in [0, 1]. Returns uint8 (H, W). Raises UserError for NaN and for values outside [0, 1].
-    """
-    if not np.all((probability >= 0) & (probability <= 1)):
-        raise UserError("boundary probabilities hold NaN or values outside [0, 1]; apply the sigmoid, check the model")
-    return (255 * probability).astype(np.uint8)
-
-
-def _check_soft(soft: np.ndarray) -> None:
+def check_maps(soft: np.ndarray, label: np.ndarray) -> None:
+    """Raise the UserError of `boundary_counts` where the types or shapes of the two maps are wrong."""
     if soft.ndim != 2 or soft.size == 0 or soft.dtype != np.uint8:
         raise UserError(f"a boundary map must be uint8 (height, width), not {soft.dtype} {soft.shape}; convert it to 8-bit gray")
+    if soft.shape != label.shape:
+        raise UserError(f"the boundary map has shape {soft.shape}, its label map {label.shape}; bring both to the image's size")
 
 
 def _radius(max_dist: float, shape: tuple[int, ...]) -> float:
@@ -82,65 +81,78 @@ def _radius(max_dist: float, shape: tuple[int, ...]) -> float:
     return max_dist * math.sqrt(shape[0] ** 2 + shape[1] ** 2)
 
 
-class BoundaryScore:
-    """Sums over images, all integers, so that any order and any split into parts gives the same score to the last digit.
+def statistics(image: BoundaryCounts) -> np.ndarray:
+    """What one image adds to the scores: int64 (206,), numbers that add up over images in any order.
 
-    `counts`, int64 (206,): matched and predicted pixels at each threshold, true pixels, matched and predicted pixels with each
-    image at its own best threshold, images. Two scores merge by adding theirs.
+    Matched pixels and predicted pixels at each threshold; true pixels; matched and predicted ones at the image's own best
+    threshold; 1.
     """
+    matched, predicted = image.matched, image.predicted
+    best = np.argmax(_f_measure(matched, predicted, image.truth))
+    return np.hstack([matched, predicted, image.truth, matched[best], predicted[best], 1])
 
-    def __init__(self) -> None:
-        self.counts = np.zeros(2 * len(THRESHOLDS) + 4, np.int64)
 
-    def update(self, image: BoundaryCounts) -> None:
-        """Add one image."""
-        matched, predicted = image.matched, image.predicted
-        best = np.argmax(_f_measure(matched, predicted, image.truth))
-        self.counts = self.counts + np.hstack([matched, predicted, image.truth, matched[best], predicted[best], 1])
-
-    def merge(self, other: "BoundaryScore") -> None:
-        """Add what another score has seen."""
-        self.counts = self.counts + other.counts
-
-    def compute(self) -> dict[str, float]:
-        """`ods`, `ois`, `ap` in per cent and `threshold`, that of ODS (the lowest of equals). UserError when no image."""
-        (matched, predicted), rest = self.counts[:-4].reshape(2, -1), self.counts[-4:]
-        truth, best_matched, best_predicted, images = rest
-        if not images:
-            raise UserError("no image to score; give at least one boundary map")
-        f_measure = _f_measure(matched, predicted, truth)
-        best = np.argmax(f_measure)
-        return {
-            "ods": 100 * float(f_measure[best]),
-            "ois": 100 * float(_f_measure(best_matched, best_predicted, truth)),
-            "ap": 100 * _average_precision(*_precision_recall(matched, predicted, truth)),
-            "threshold": float(THRESHOLDS[best]),
-        }
-
-    @property
-    def images(self) -> int:
-        """Number of images seen."""
-        return int(self.counts[-1])
+def map_statistics(soft: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """`statistics` of a soft boundary map and a label map, as `boundary_counts` takes them."""
+    return statistics(boundary_counts(soft, label))
 
 
 def summarise(images: Iterable[BoundaryCounts]) -> dict[str, float]:
-    """ODS, OIS and AP in per cent and the threshold of ODS, of many images. Raises UserError when there is none."""
-    score = BoundaryScore()
-    for image in images:
-        score.update(image)
-    return score.compute()
+    """`ods`, `ois`, `ap` in per cent and `threshold`, that of ODS (the lowest of equals). UserError when there is no image."""
+    return summary_of(sum((statistics(image) for image in images), UNCOUNTED))
 
 
-def _precision_recall(matched: np.ndarray, predicted: np.ndarray, truth: int) -> tuple[np.ndarray, np.ndarray]:
-    if truth == 0:
-        return np.zeros_like(matched, float), np.ones_like(matched, float)
-    return np.where(predicted > 0, matched / np.maximum(predicted, 1), 1.0), matched / truth
+def summary_of(totals: np.ndarray) -> dict[str, float]:
+    """`summarise` of sums of `statistics`, int64 (206,)."""
+    if not totals[-1]:
+        raise UserError("no image to score; give at least one boundary map")
+    scores = {name: float(value) for name, value in Boundary().scores(totals).items()}
+    matched, predicted = totals[:-4].reshape(2, -1)
+    best = np.argmax(_f_measure(matched, predicted, totals[-4]))
+    return {"ods": scores["odsf"], "ois": scores["ois"], "ap": scores["ap"], "threshold": float(THRESHOLDS[best])}
 
 
-def _f_measure(matched: np.ndarray, predicted: np.ndarray, truth: int) -> np.ndarray:
-    precision, recall = _precision_recall(matched, predicted, truth)
-    total = precision + recall
-    return 2 * precision * recall / np.where(total > 0, total, 1)
+class Boundary(Metric):
+    """odsF, OIS and AP in % of a network: decoded, its prediction is the 8-bit map that papers save; the label is the label map.
+
+    Both must be of the image's own size, without padding. The statistics are `statistics`, or `UNCOUNTED`. Where no image was
+    counted the scores are NaN.
+    """
+
+    def scores(self, totals: np.ndarray) -> Scores:
+        matched, predicted = totals[..., : len(THRESHOLDS)], totals[..., len(THRESHOLDS) : -4]
+        truth, best_matched, best_predicted, images = np.moveaxis(totals[..., -4:], -1, 0)
+        precision, recall = _precision_recall(matched, predicted, truth[..., None])
+        scores = {
+            "odsf": _harmonic_mean(precision, recall).max(-1),
+            "ois": _f_measure(best_matched, best_predicted, truth),
+            "ap": np.array([_average_precision(p, r) for p, r in zip(_rows(precision), _rows(recall), strict=True)]),
+        }
+        return {name: np.where(images > 0, 100 * value.reshape(images.shape), np.nan) for name, value in scores.items()}
+
+    def _decode(self, prediction: "Tensor") -> "Tensor":
+        return (255 * prediction[0].sigmoid()).byte()
+
+    def _count(self, decoded: "Tensor", label: "Tensor | np.ndarray") -> np.ndarray:
+        return map_statistics(decoded.cpu().numpy(), np.asarray(label))
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, values.shape[-1])
+
+
+def _precision_recall(matched: np.ndarray, predicted: np.ndarray, truth: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+    nothing_true = np.equal(truth, 0)
+    precision = np.where(nothing_true, 0.0, divided(matched, predicted, empty=1))
+    return precision, np.where(nothing_true, 1.0, matched / np.maximum(truth, 1))
+
+
+def _f_measure(matched: np.ndarray, predicted: np.ndarray, truth: np.ndarray | int) -> np.ndarray:
+    return _harmonic_mean(*_precision_recall(matched, predicted, truth))
+
+
+def _harmonic_mean(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+    return divided(2 * precision * recall, precision + recall, empty=0)
 
 
 def _average_precision(precision: np.ndarray, recall: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dmtl.errors import UserError
-from dmtl.metrics.boundary import MAX_DIST, THRESHOLDS, BoundaryCounts, BoundaryScore, boundary_counts
+from dmtl.metrics.boundary import MAX_DIST, THRESHOLDS, BoundaryCounts, boundary_counts, summarise
 
 COUNTS_SUFFIX = ".counts.tsv"
 _COLUMNS = ("threshold", "matched_gt", "gt", "matched_pred", "pred")
@@ -42,10 +42,8 @@ def evaluate_folders(
         raise UserError(f"workers is {workers}; give 1 or more processes")
     counts_to = None if counts_dir is None else _make_folder(Path(counts_dir))
     score_one = functools.partial(_score_files, Path(soft_dir), Path(label_dir), counts_to, max_dist)
-    score = BoundaryScore()
-    for counts in tqdm(_run(score_one, names, workers), total=len(names), desc="odsF", unit="image", disable=None):
-        score.update(counts)
-    return {**score.compute(), "images": score.images}
+    images = tqdm(_run(score_one, names, workers), total=len(names), desc="odsF", unit="image", disable=None)
+    return {**summarise(images), "images": len(names)}
 
 
 def _run(score_one: "functools.partial[BoundaryCounts]", names: list[str], workers: int) -> Iterator[BoundaryCounts]:

@@ -1,25 +1,38 @@
-"""Absolute error of depth, pooled over the pixels of the data set (datasets-and-metrics 2.5)."""
+"""Errors of depth, pooled over the pixels of the data set (datasets-and-metrics 2.5)."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
-from dmtl.metrics.metric import Metric
+from dmtl.metrics.metric import Metric, Scores, divided
 from dmtl.tasks import IGNORE
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SMALLEST = 1e-9  # predictions are raised to it, as in XTC
 
 
 class Depth(Metric):
-    """Mean |prediction - label| over valid pixels, in the label's own unit; `counts` is (sum, pixels), float64."""
+    """`abs_error` and `rmse` in the label's own unit, and `rel_error`, the mean of |prediction - label| / label.
 
-    def __init__(self) -> None:
-        self.counts = np.zeros(2)
+    Statistics, float64: sums of the absolute error, its square and its ratio to the label; pixels.
+    """
 
-    def update(self, prediction: Tensor, label: Tensor) -> None:
-        valid = label != IGNORE
-        error = (prediction.double().clamp(min=SMALLEST) - label.double()).abs()[valid]
-        self.counts = self.counts + np.array([float(error.sum()), int(valid.sum())])
+    def scores(self, totals: np.ndarray) -> Scores:
+        absolute, squared, relative, pixels = np.moveaxis(totals, -1, 0)
+        return {
+            "abs_error": divided(absolute, pixels),
+            "rmse": np.sqrt(divided(squared, pixels)),
+            "rel_error": divided(relative, pixels),
+        }
 
-    def compute(self) -> dict[str, float]:
-        total, pixels = self.counts
-        return {"abs_error": float(total / pixels) if pixels else float("nan")}
+    def _decode(self, prediction: "Tensor") -> "Tensor":
+        return prediction[0].clamp(min=SMALLEST)
+
+    def _count(self, decoded: "Tensor", label: "Tensor") -> np.ndarray:
+        truth = label[0].double()
+        valid = truth != IGNORE
+        error = (decoded.double() - truth).abs().where(valid, 0)
+        sums = [error.sum(), (error * error).sum(), (error / truth).sum(), valid.sum()]
+        return np.array([float(total) for total in sums])

@@ -1,28 +1,72 @@
-"""What a metric is: counts that add up over batches and processes, divided once at the end."""
+"""What a metric is: the sufficient statistics of each image, added over images and divided once.
+
+The modules of this package call methods of tensors only, so that scores can be computed from stored statistics without torch.
+"""
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
+
+from dmtl.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Scores = dict[str, np.ndarray]  # metric name -> values
 
 
 class Metric(ABC):
-    """An accumulator of one task's sufficient statistics.
+    """How one task is scored, image by image.
 
-    `counts` is one array of integers or float64 sums; two accumulators of the same kind merge by adding theirs.
+    An image adds `K` numbers, all integers or all float64. Whatever is added up, images of a test set in any split into parts or
+    those of a bootstrap draw, `scores` divides the sums.
     """
 
-    counts: np.ndarray
+    def decode(self, prediction: "Tensor") -> "Tensor":
+        """What is scored, and written as a prediction: class map, probability, 8-bit boundaries or the regressed values.
+
+        Args:
+            prediction: `(C, H, W)` logits or values of one image.
+
+        Returns:
+            `(H, W)`, for normals `(3, H, W)`.
+
+        Raises:
+            UserError: a value is NaN or infinite.
+        """
+        if not prediction.sum().isfinite():
+            raise UserError("the prediction holds NaN or infinite values: this training has failed, try a lower learning_rate")
+        return self._decode(prediction)
+
+    def statistics(self, decoded: "Tensor", label: "Tensor") -> np.ndarray:
+        """`(K,)`: what one image adds, from its decoded prediction and its `(1 or 3, H, W)` label, 255 = ignore.
+
+        An image of one pixel is counted like any other; one in which every pixel is ignored adds zeros.
+
+        Raises:
+            UserError: prediction and label differ in size.
+        """
+        if decoded.shape[-2:] != label.shape[-2:]:
+            sizes = [tuple(x.shape[-2:]) for x in (decoded, label)]
+            raise UserError(f"the prediction has size {sizes[0]}, its label {sizes[1]}; bring both to the same")
+        return self._count(decoded, label)
+
+    def of_image(self, prediction: "Tensor", label: "Tensor") -> np.ndarray:
+        """`(K,)`: statistics of a prediction `(C, H, W)`."""
+        return self.statistics(self.decode(prediction), label)
 
     @abstractmethod
-    def update(self, prediction: Tensor, label: Tensor) -> None:
-        """Add a batch: `(B, C, H, W)` logits or values against `(B, 1 or 3, H, W)` labels, 255 = ignore."""
+    def scores(self, totals: np.ndarray) -> Scores:
+        """Metric name -> values `(...)` of sums `(..., K)`, the headline metric of the task first; NaN where no pixel counted."""
 
     @abstractmethod
-    def compute(self) -> dict[str, float]:
-        """Metric name -> value, the headline metric of the task first; NaN where no pixel counted."""
+    def _decode(self, prediction: "Tensor") -> "Tensor": ...
 
-    def merge(self, other: Self) -> None:
-        """Add what another accumulator has seen."""
-        self.counts = self.counts + other.counts
+    @abstractmethod
+    def _count(self, decoded: "Tensor", label: "Tensor") -> np.ndarray: ...
+
+
+def divided(numerator: np.ndarray, denominator: np.ndarray, empty: float = np.nan) -> np.ndarray:
+    """Quotient of float64 arrays, `empty` where the denominator is 0."""
+    return np.where(denominator == 0, empty, numerator / np.where(denominator == 0, 1, denominator))

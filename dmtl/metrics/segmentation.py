@@ -1,44 +1,46 @@
 """Mean intersection over union, pooled over the data set (datasets-and-metrics 2.1 and 2.2)."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
-from dmtl.metrics.metric import Metric
-from dmtl.tasks import IGNORE
+from dmtl.metrics.metric import Metric, Scores, divided
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def confusion(prediction: Tensor, label: Tensor, classes: int) -> np.ndarray:
-    """`(classes, classes)` int64 pixel counts, row = label, column = prediction; pixels labelled 255 are out.
+def confusion(predicted: "Tensor", label: "Tensor", classes: int) -> np.ndarray:
+    """`(classes, classes)` int64 pixel counts, row = label, column = prediction.
 
     Args:
-        prediction: `(B, classes, H, W)` logits.
-        label: `(B, 1, H, W)`.
+        predicted: `(H, W)` class map.
+        label: `(1, H, W)`; what is no class, such as 255, does not count.
     """
-    target = label[:, 0].long()
-    valid = target != IGNORE
-    pairs = target[valid] * classes + prediction.argmax(1)[valid]
-    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).cpu().numpy()
-
-
-def miou(counts: np.ndarray) -> float:
-    """Mean IoU in % of a confusion matrix; a class that neither occurs nor is predicted counts 0, as in the released code."""
-    if not counts.sum():
-        return float("nan")
-    hits = np.diag(counts)
-    union = counts.sum(0) + counts.sum(1) - hits
-    return float(100 * np.mean(hits / np.maximum(union, 1)))
+    truth = label[0].int()
+    pairs = (truth * classes + predicted.int()).where((truth >= 0) & (truth < classes), classes**2)
+    counts = pairs.flatten().bincount(minlength=classes**2 + 1)[:-1]
+    return counts.reshape(classes, classes).cpu().numpy()
 
 
 class Segmentation(Metric):
-    """mIoU over all classes, background included."""
+    """mIoU over all classes, background included; a class that neither occurs nor is predicted counts 0, as in the released code.
+
+    Statistics, int64: of each class the pixels that are its and predicted so, that are its, that are predicted so. The union is
+    the sum of the last two less the first.
+    """
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
-        self.counts = np.zeros((classes, classes), np.int64)
 
-    def update(self, prediction: Tensor, label: Tensor) -> None:
-        self.counts = self.counts + confusion(prediction, label, self.classes)
+    def scores(self, totals: np.ndarray) -> Scores:
+        hits, labelled, predicted = np.moveaxis(totals.reshape(*totals.shape[:-1], 3, self.classes), -2, 0)
+        mean = 100 * divided(hits, labelled + predicted - hits, empty=0).mean(-1)
+        return {"miou": np.where(labelled.sum(-1) > 0, mean, np.nan)}
 
-    def compute(self) -> dict[str, float]:
-        return {"miou": miou(self.counts)}
+    def _decode(self, prediction: "Tensor") -> "Tensor":
+        return prediction.argmax(0)
+
+    def _count(self, decoded: "Tensor", label: "Tensor") -> np.ndarray:
+        counts = confusion(decoded, label, self.classes)
+        return np.concatenate([np.diag(counts), counts.sum(1), counts.sum(0)])

@@ -1,0 +1,243 @@
+"""Two cells compared on the images that both were tested on: paired bootstrap intervals of every metric and of Delta_m."""
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from dmtl.bootstrap import draw_images, draw_seeds, interval
+from dmtl.config import Cell, Grid, Paths
+from dmtl.errors import UserError, nearest
+from dmtl.metrics.delta import delta_m
+from dmtl.metrics.per_image import PerImage, load_per_image
+from dmtl.tasks import TASKS
+
+Scores = dict[tuple[str, str], np.ndarray]  # (task, metric) -> value, or a value a draw
+DELTA = ("", "delta_m")
+FEWEST_DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Group:
+    """A cell with all its seeds that were evaluated, and the statistics of each."""
+
+    name: str
+    seeds: tuple[int, ...]
+    cells: tuple[PerImage, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two groups of the same test images and the single-task references of their Delta_m, None where not evaluated."""
+
+    a: Group
+    b: Group
+    reference_a: Group | None
+    reference_b: Group | None
+
+    def groups(self) -> dict[str, Group]:
+        """All there are, by name."""
+        return {group.name: group for group in (self.a, self.b, self.reference_a, self.reference_b) if group is not None}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of both, the difference a - b and the ends of its interval."""
+
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def told(self) -> bool:
+        """Whether the interval leaves 0 out."""
+        return self.low > 0 or self.high < 0
+
+
+def load_pair(grid: Grid, paths: Paths, a: str, b: str) -> Pair:
+    """The groups of two cells of the grid, with what results there are.
+
+    Raises:
+        UserError: a cell is not in the grid or was not evaluated, the two differ in nothing but their seed or are of different
+            benchmarks, or the test images are not the same.
+    """
+    for key in (a, b):
+        if key not in grid.cells:
+            raise UserError(f"grid.yaml has no cell '{key}'; {nearest(key, grid.cells)}")
+        if not paths.statistics(key).exists():
+            raise UserError(f"{paths.statistics(key)} is missing: run 'dvc repro evaluate@{key}'")
+    first, second = (_seedless(grid.cells[key]) for key in (a, b))
+    if first == second:
+        raise UserError(f"{a} and {b} differ in nothing but the seed: name two cells that differ in more")
+    if first.benchmark != second.benchmark:
+        raise UserError(f"{a} and {b} are of different benchmarks: there are no common images to compare them on")
+    group_a, group_b = (_group(grid, paths, [cell]) for cell in (first, second))
+    assert group_a is not None
+    assert group_b is not None
+    pair = Pair(group_a, group_b, *(_group(grid, paths, _references(grid, cell)) for cell in (first, second)))
+    _require_same_images(pair, paths)
+    return pair
+
+
+def _seedless(cell: Cell) -> Cell:
+    return cell.model_copy(update={"seed": 0})
+
+
+def _references(grid: Grid, cell: Cell) -> list[Cell]:
+    """The single-task cell of the same benchmark, setting and backbone."""
+    wanted = (cell.benchmark, cell.setting, cell.backbone, "single_task")
+    return [_seedless(c) for c in grid.cells.values() if (c.benchmark, c.setting, c.backbone, c.method) == wanted]
+
+
+def _group(grid: Grid, paths: Paths, cells: list[Cell]) -> Group | None:
+    keys = [key for key, cell in grid.cells.items() if _seedless(cell) in cells and paths.statistics(key).exists()]
+    if not keys:
+        return None
+    seeds = tuple(grid.cells[key].seed for key in keys)
+    return Group(cells[0].name(), seeds, tuple(load_per_image(paths.statistics(key)) for key in keys))
+
+
+def _require_same_images(pair: Pair, paths: Paths) -> None:
+    ids = pair.a.cells[0].ids
+    for group in pair.groups().values():
+        for cell in group.cells:
+            if not np.array_equal(cell.ids, ids) or len(cell.index) != len(ids):
+                raise UserError(f"{paths.statistics(group.name)} is of other test images than {pair.a.name}: evaluate both again")
+
+
+def compare(pair: Pair, draws: int, level: float, seed: int) -> dict[tuple[str, str], Difference]:
+    """The paired bootstrap, nested over seeds: (task, metric) -> the difference and its interval, ("", "delta_m") last.
+
+    Every draw takes the same images for both groups, all their seeds and their references, from which Delta_m is computed anew;
+    of each group it takes as many seeds as there are, with replacement, and the mean of their scores. Delta_m is left out where
+    a reference is None.
+
+    Args:
+        pair: what is compared.
+        draws: number of draws.
+        level: per cent that an interval is to cover.
+        seed: of the draws.
+
+    Raises:
+        UserError: `draws` or `level` is out of range.
+    """
+    if draws < FEWEST_DRAWS or not 0 < level < 100:
+        raise UserError(f"{draws} draws at level {level:g}: give at least {FEWEST_DRAWS} draws and a level between 0 and 100")
+    counts = draw_images(len(pair.a.cells[0].ids), draws, np.random.default_rng(seed))
+    drawn = _with_delta({name: _drawn(group, counts, seed) for name, group in pair.groups().items()}, pair)
+    whole = _with_delta({name: _whole(group) for name, group in pair.groups().items()}, pair)
+    differences = {}
+    for key, a in whole[pair.a.name].items():
+        b = whole[pair.b.name][key]
+        ends = interval(drawn[pair.a.name][key] - drawn[pair.b.name][key], level)
+        differences[key] = Difference(a.item(), b.item(), (a - b).item(), *ends)
+    return differences
+
+
+def _whole(group: Group) -> Scores:
+    """The mean over seeds of the scores on the whole test set, as the tables give it: `(1,)` values."""
+    scores = [cell.scores()["final"] or {} for cell in group.cells]
+    keys = [(task, name) for task, values in scores[0].items() for name in values]
+    return {(task, name): np.mean([[s[task][name]] for s in scores], axis=0) for task, name in keys}
+
+
+def _drawn(group: Group, counts: np.ndarray, seed: int) -> Scores:
+    """The same in each draw: `(draws,)` values."""
+    taken = draw_seeds(len(group.cells), len(counts), np.random.default_rng([seed, zlib.crc32(group.name.encode())]))
+    scores: Scores = {}
+    for task, metric in group.cells[0].metrics().items():
+        values = [metric.scores(counts @ cell.tables["final"][task].astype(np.float64)) for cell in group.cells]
+        for name in values[0]:
+            scores[task, name] = np.take_along_axis(np.stack([v[name] for v in values]), taken, axis=0).mean(axis=0)
+    return scores
+
+
+def _with_delta(scores: dict[str, Scores], pair: Pair) -> dict[str, Scores]:
+    """With Delta_m of both groups, where both have a reference."""
+    if pair.reference_a is None or pair.reference_b is None:
+        return scores
+    gains = {
+        group.name: delta_m(_headline(scores[group.name]), _headline(scores[reference.name]))
+        for group, reference in ((pair.a, pair.reference_a), (pair.b, pair.reference_b))
+    }
+    return {name: values | ({DELTA: gains[name]} if name in gains else {}) for name, values in scores.items()}
+
+
+def _headline(scores: Scores) -> dict[str, np.ndarray]:
+    return {task: value for (task, name), value in scores.items() if name == TASKS[task].metric}
+
+
+def as_json(pair: Pair, differences: dict[tuple[str, str], Difference], draws: int, level: float) -> dict[str, Any]:
+    """Everything that was found."""
+    metrics: dict[str, dict[str, Any]] = {}
+    for (task, name), found in differences.items():
+        metrics.setdefault(task, {})[name] = asdict(found) | {"told": found.told}
+    return {
+        "a": pair.a.name,
+        "b": pair.b.name,
+        "images": len(pair.a.cells[0].ids),
+        "draws": draws,
+        "level": level,
+        "seeds": {name: list(group.seeds) for name, group in pair.groups().items()},
+        "metrics": {task: values for task, values in metrics.items() if task},
+        "delta_m": metrics.get("", {}).get("delta_m"),
+        "says": says(pair, differences, level),
+    }
+
+
+def as_text(pair: Pair, differences: dict[tuple[str, str], Difference], level: float) -> str:
+    """A table and what it says."""
+    lines = [f"a  {_described(pair.a)}", f"b  {_described(pair.b)}", ""]
+    lines += [f"{'task':<12} {'metric':<14} {'a':>10} {'b':>10} {'a - b':>10}   {level:g} % interval"]
+    for (task, name), d in differences.items():
+        told = "" if d.told else "   not told apart"
+        numbers = f"{d.a:>10.4f} {d.b:>10.4f} {d.difference:>+10.4f}   [{d.low:+.4f}, {d.high:+.4f}]"
+        lines.append(f"{task:<12} {name:<14} {numbers}{told}")
+    return "\n".join([*lines, "", says(pair, differences, level)])
+
+
+def _described(group: Group) -> str:
+    return f"{group.name}, {'seed' if len(group.seeds) == 1 else 'seeds'} {', '.join(map(str, group.seeds))}"
+
+
+def says(pair: Pair, differences: dict[tuple[str, str], Difference], level: float) -> str:
+    """What can and what cannot be told, in words."""
+    return " ".join([*_about_delta(pair, differences, level), *_about_tasks(differences), _about_seeds(pair)])
+
+
+def _about_delta(pair: Pair, differences: dict[tuple[str, str], Difference], level: float) -> Iterable[str]:
+    if DELTA not in differences:
+        yield "There is no Delta_m, since the single-task cells that it is taken against were not evaluated."
+        return
+    d = differences[DELTA]
+    yield f"Delta_m of a is {d.difference:+.2f} points from b's, {level:g} % interval {d.low:+.2f} to {d.high:+.2f}:"
+    better, worse = ("a", "b") if d.difference > 0 else ("b", "a")
+    yield f"{better} is better than {worse} overall." if d.told else "which of the two is better overall cannot be told."
+
+
+def _about_tasks(differences: dict[tuple[str, str], Difference]) -> Iterable[str]:
+    headline = {task: d for (task, name), d in differences.items() if task and name == TASKS[task].metric}
+    better = {task: "a" if (d.difference < 0) == TASKS[task].lower_is_better else "b" for task, d in headline.items() if d.told}
+    for cell in ("a", "b"):
+        tasks = [task for task, best in better.items() if best == cell]
+        if tasks:
+            yield f"On {', '.join(tasks)} {cell} is better."
+    open_ones = [task for task in headline if task not in better]
+    if open_ones:
+        yield f"On {', '.join(open_ones)} it cannot be told."
+
+
+def _about_seeds(pair: Pair) -> str:
+    images = f"the choice of these {len(pair.a.cells[0].ids)} test images"
+    counts = {name: len(group.seeds) for name, group in pair.groups().items()}
+    if max(counts.values()) == 1:
+        return f"Each was trained once, so the intervals cover {images} and not what another seed would give."
+    numbers = ", ".join(f"{count} of {name}" for name, count in counts.items())
+    return (
+        f"The intervals cover {images} and the spread over seeds ({numbers}); where there are few seeds it is understated, "
+        "and where there is one it is not covered."
+    )

@@ -1,0 +1,116 @@
+"""Each test image's sufficient statistics in one file: all metrics can be computed from it again."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dmtl.errors import UserError
+from dmtl.files import replacing
+from dmtl.metrics import metric_for
+from dmtl.metrics.metric import Metric
+
+Tables = dict[str, dict[str, np.ndarray]]  # stage ("final", "initial") -> task -> (n, K)
+TaskScores = dict[str, dict[str, float]]  # task -> metric -> value
+STAGES = ("final", "initial")
+
+
+@dataclass(frozen=True)
+class PerImage:
+    """What each image of a test set, or of a share of it, adds to every metric of one model.
+
+    Attributes:
+        about: `cell`, `scale`, `seed` as in model.json, None where it has none.
+        outputs: task -> output channels.
+        ids: `(N,)` names of all images of the test set.
+        index: `(n,)` int64, ascending: which of them the rows are of.
+        tables: stage -> task -> `(n, K)` int64 or float64, a row an image; no `initial` where a method predicts once.
+    """
+
+    about: dict[str, Any]
+    outputs: dict[str, int]
+    ids: np.ndarray
+    index: np.ndarray
+    tables: Tables
+
+    def metrics(self) -> dict[str, Metric]:
+        """Task -> its metric."""
+        return {task: metric_for(task, channels) for task, channels in self.outputs.items()}
+
+    def scores(self) -> dict[str, TaskScores | None]:
+        """`{"final": {task: {metric: value}}, "initial": the same or None}`: rows summed in the images' order, divided once."""
+        return {stage: self._stage_scores(self.tables[stage]) if stage in self.tables else None for stage in STAGES}
+
+    def _stage_scores(self, tables: dict[str, np.ndarray]) -> TaskScores:
+        totals = {task: metric.scores(tables[task].sum(axis=0)) for task, metric in self.metrics().items()}
+        return {task: {name: float(value) for name, value in values.items()} for task, values in totals.items()}
+
+    def result(self) -> dict[str, Any]:
+        """The content of a result file: what was evaluated, and its scores."""
+        return self.about | {"images": len(self.index), "metrics": self.scores()}
+
+    def save(self, path: Path) -> None:
+        """Write the file; equal statistics give equal bytes (NumPy dates every part of it 1980)."""
+        header = json.dumps({"about": self.about, "outputs": self.outputs})
+        arrays: dict[str, Any] = {"header": np.array(header), "id": self.ids, "index": self.index}
+        arrays |= {f"{stage}/{task}": _narrow(table) for stage, tables in self.tables.items() for task, table in tables.items()}
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+
+def _narrow(table: np.ndarray) -> np.ndarray:
+    """Counts in four bytes, which no number of pixels in an image exceeds."""
+    return table.astype(np.uint32) if table.dtype.kind == "i" else table
+
+
+def load_per_image(path: Path) -> PerImage:
+    """Read what `PerImage.save` wrote.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            tables: Tables = {}
+            for name in file.files:
+                stage, _, task = name.partition("/")
+                if task:
+                    tables.setdefault(stage, {})[task] = _wide(file[name])
+            return PerImage(header["about"], header["outputs"], file["id"], file["index"], tables)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: the stage evaluate writes it; run 'dvc repro'") from None
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} holds no statistics of images ({' '.join(str(error).split())[:160]}): evaluate again") from None
+
+
+def _wide(table: np.ndarray) -> np.ndarray:
+    return table.astype(np.int64) if table.dtype.kind == "u" else table
+
+
+def merge(shares: Sequence[PerImage]) -> PerImage:
+    """The whole test set from the shares of several processes, in any order: what one process finds, to the last digit.
+
+    Raises:
+        UserError: they are of different models or test sets, an image is in two of them or in none.
+    """
+    first = shares[0]
+    for share in shares[1:]:
+        same = share.about == first.about and share.outputs == first.outputs and np.array_equal(share.ids, first.ids)
+        if not same or share.tables.keys() != first.tables.keys():
+            raise UserError(f"these are shares of different evaluations: {first.about} and {share.about}; name those of one")
+    index = np.concatenate([share.index for share in shares])
+    order = np.argsort(index)
+    if not np.array_equal(index[order], np.arange(len(first.ids))):
+        missing, twice = len(first.ids) - len(np.unique(index)), len(index) - len(np.unique(index))
+        raise UserError(f"of {len(first.ids)} images {missing} are missing and {twice} there twice: name each share once")
+    tables = {
+        stage: {task: np.concatenate([share.tables[stage][task] for share in shares])[order] for task in first.outputs}
+        for stage in first.tables
+    }
+    return PerImage(first.about, first.outputs, first.ids, index[order], tables)

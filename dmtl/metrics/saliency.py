@@ -1,0 +1,53 @@
+"""Saliency maxF, pooled over the data set (datasets-and-metrics 2.3)."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmtl.metrics.metric import Metric, Scores, divided
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BETA_SQUARED = 0.3
+THRESHOLDS = np.float32(np.arange(1, 20) / 20)
+"""0.05, 0.10, ..., 0.95 on the probability of the salient class."""
+
+_TRIED = np.arange(11, 15) / 20  # those of its thresholds that the released tool's second sigmoid leaves with an effect
+RELEASED = np.concatenate([[0], np.log(_TRIED / (1 - _TRIED))]).astype(np.float32)
+"""The released tool applies a sigmoid to probabilities before it tries the 19 thresholds. Ten of them then mark every pixel, five
+none; left are these on the probability: 0 (all), 0.2007, 0.4055, 0.6190, 0.8473."""
+
+ALL = np.concatenate([RELEASED[:1], np.sort(np.concatenate([THRESHOLDS, RELEASED[1:]]))])
+COUNT = len(ALL)
+
+
+class Saliency(Metric):
+    """`maxf` (%), over 19 thresholds on the probability, and `maxf_released`, over the five that the released tool really tries.
+
+    F = 1.3 P R / (0.3 P + R) of the pixels at or above a threshold; 0 where none of them is salient. Statistics, int64: at each
+    of the 24 thresholds the salient pixels marked, at each the pixels marked, and the salient pixels.
+    """
+
+    def scores(self, totals: np.ndarray) -> Scores:
+        hits, marked, salient = totals[..., :COUNT], totals[..., COUNT:-1], totals[..., -1:]
+        # P = hits / marked, R = hits / salient
+        f_measure = 100 * (1 + BETA_SQUARED) * divided(hits, BETA_SQUARED * salient + marked, empty=0)
+        f_measure = np.where(marked[..., :1] > 0, f_measure, np.nan)  # the first threshold marks every pixel that counts
+        return {
+            "maxf": f_measure[..., np.isin(ALL, THRESHOLDS)].max(-1),
+            "maxf_released": f_measure[..., np.isin(ALL, RELEASED)].max(-1),
+        }
+
+    def _decode(self, prediction: "Tensor") -> "Tensor":
+        return prediction.softmax(0)[1]
+
+    def _count(self, decoded: "Tensor", label: "Tensor") -> np.ndarray:
+        truth = label[0]
+        passed = (decoded >= float(ALL[0])).byte()
+        for threshold in ALL[1:].tolist():
+            passed += decoded >= threshold
+        place = (passed.int() + (COUNT + 1) * (truth == 1)).where((truth == 0) | (truth == 1), 2 * COUNT + 2)
+        other, salient = place.flatten().bincount(minlength=2 * COUNT + 3)[:-1].cpu().numpy().reshape(2, COUNT + 1)
+        hits, false = (counts[:0:-1].cumsum()[::-1] for counts in (salient, other))  # passed at least 1, 2, ... thresholds
+        return np.concatenate([hits, hits + false, [salient.sum()]])
