@@ -166,6 +166,11 @@ class Costs:
         """The cost of a cell's network."""
         return self._counted(cell)[0]
 
+    def figures(self, cell: Cell) -> dict[str, float]:
+        """Parameters in M and multiply-adds in G, under the names that the tables use."""
+        cost = self.of(cell)
+        return {"params_m": cost.parameters / 1e6, "flops_g": cost.multiply_adds / 1e9}
+
     def hours(self, cell: Cell, throughput: float) -> float:
         """GPU-hours of a cell's training.
 

@@ -79,7 +79,7 @@ def evaluate(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     loader = evaluation_batches(EvaluationSet(shard, description.get("seed") or 0), model.tasks, batches)
-    about = {name: description.get(name) for name in ("cell", "scale", "seed")}
+    about = {name: description.get(name) for name in ("cell", "scale", "seed", "identity")}
     with ExitStack() as stack:
         scoring = _Scoring(shard, predictions, _boundary_pool(shard, batches, processes, stack))
         for images, batch in zip(tqdm(batches, "evaluating", unit="batch", disable=None, leave=False), loader, strict=True):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dmtl.errors import UserError
 
@@ -36,8 +37,8 @@ def write_json(path: Path, content: object) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict:
-    """A JSON object that an earlier step wrote.
+def read_json(path: Path, kind: type = dict) -> Any:
+    """The JSON object, or list, that an earlier step wrote.
 
     Raises:
         UserError: it is missing or damaged.
@@ -48,6 +49,7 @@ def read_json(path: Path) -> dict:
         raise UserError(f"{path} is missing: an earlier stage writes it; run 'dvc repro'") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): delete it and run 'dvc repro'") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold a JSON object, but holds {type(content).__name__}: delete it and run 'dvc repro'")
+    if not isinstance(content, kind):
+        held = type(content).__name__
+        raise UserError(f"{path} must hold a JSON {kind.__name__}, but holds {held}: delete it and run 'dvc repro'")
     return content

@@ -11,14 +11,14 @@ def evaluate_cell(project: Project, cell: str) -> None:
     # Imported here: the processes that count boundaries start from this file and need no torch.
     from dmtl.data.shards import Shard
     from dmtl.evaluation import evaluate
-    from dmtl.files import write_json
+    from dmtl.files import read_json, write_json
     from dmtl.models import load_model, read_description
 
     benchmark = for_evaluation(project, cell).benchmark
     folder, shard = project.paths.model(cell), Shard(project.paths.shard(benchmark, "val"))
     images = evaluate(load_model(folder), shard, read_description(folder))
     images.save(project.paths.statistics(cell))
-    write_json(project.paths.result(cell), images.result())
+    write_json(project.paths.result(cell), images.result() | {"history": read_json(folder / "history.json", list)})
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""Write the tables: -> reports/<scale>/."""
+"""Write the tables and the page: -> reports/<scale>/."""
 
 import _root  # noqa: F401
 
 from dmtl.config import Project, for_report
+from dmtl.cost import Costs
 from dmtl.report.tables import write_report
 from dmtl.stage import run_stage
 
 
 def report(project: Project) -> None:
-    """Tables and summary of all results."""
-    write_report(for_report(project), project.paths, {})
+    """Everything that people read, of all results."""
+    costs = Costs(Project(project.paths.root, str(project.folder.relative_to(project.paths.root)), scale="paper"))
+    write_report(for_report(project), project.paths, costs.figures)
 
 
 if __name__ == "__main__":

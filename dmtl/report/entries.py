@@ -1,22 +1,21 @@
 """The numbers of a table, ours beside the paper's, one an entry."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import mean
 
 from dmtl.benchmarks.raw import benchmark_module
-from dmtl.config import Grid
+from dmtl.config import Cell, Grid
 from dmtl.report import published
 from dmtl.report.published import Row
 from dmtl.report.results import Results, relative_gains, row_of, spread
 from dmtl.tasks import TASKS
 
 Column = tuple[str, str]  # (task, metric); no task for what is of the whole network
-Costs = Mapping[
-    tuple[str, str, str], Mapping[str, float]
-]  # (benchmark, method, backbone) -> params_m, flops_g at the paper's size
+Costs = Callable[[Cell], Mapping[str, float]]  # -> params_m, flops_g of a cell's network at the paper's size
 
 WITH_OWN_ROWS = (1, 3)  # the tables that also list our rows which the paper has nowhere: the constant, the full setting of NYUD
+COUNTED = ("params_m", "flops_g")
 UNITS = {"params_m": "M", "flops_g": "G", "train_memory_mb": "MB", "delta_m": "%"}
 METHODS = {
     "constant": "Constant",
@@ -87,13 +86,14 @@ def table_entries(table: int, grid: Grid, results: Results, costs: Costs, compar
     """The numbers of a table: the paper's rows on the grid's benchmarks, and the rows of ours that belong beside them.
 
     Args:
-        costs: parameters (M) and multiply-adds (G) of our networks, which do not depend on the scale.
+        costs: counts our networks, at the paper's size whatever the scale.
         comparable: whether ours were trained as the paper's, so that a difference means something.
     """
+    cells = {row_of(cell): cell for cell in grid.cells.values() if cell.steps is None}
     for row in table_rows(table, grid):
         printed = published.figures(table, row)
         for task, metric in columns(table, row.benchmark):
-            values = _ours(row, task, metric, results, costs)
+            values = _costs(cells.get(row), metric, costs) if metric in COUNTED else _scores(row, task, metric, results)
             ours, paper = (mean(values) if values else None), printed.get((task, metric))
             difference = ours - paper if comparable and ours is not None and paper is not None else None
             unit = TASKS[task].unit if task else UNITS[metric]
@@ -135,10 +135,11 @@ def _printed_somewhere() -> set[Row]:
     return {p.row for p in published.published()}
 
 
-def _ours(row: Row, task: str, metric: str, results: Results, costs: Costs) -> list[float]:
-    if metric in ("params_m", "flops_g"):
-        counted = costs.get((row.benchmark, row.method, row.backbone), {})
-        return [counted[metric]] if metric in counted else []
+def _costs(cell: Cell | None, metric: str, costs: Costs) -> list[float]:
+    return [] if cell is None else [costs(cell)[metric]]
+
+
+def _scores(row: Row, task: str, metric: str, results: Results) -> list[float]:
     if row not in results or metric == "train_memory_mb":  # memory is only told where a GPU measured it
         return []
     final = results[row].final

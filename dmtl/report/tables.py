@@ -1,7 +1,7 @@
 """Everything that the report stage writes: each table in every format, the figure over steps, and the summary."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, fields
 from pathlib import Path
 from statistics import mean
@@ -23,7 +23,7 @@ def write_report(grid: Grid, paths: Paths, costs: Costs) -> None:
     """Write every table as CSV, Markdown and LaTeX, `steps.csv` where cells pin their steps, summary.json and the page.
 
     Args:
-        costs: parameters (M) and multiply-adds (G) of each network at the paper's size.
+        costs: counts a cell's network at the paper's size.
     """
     results = load_results(grid, paths)
     layouts = {}
@@ -34,20 +34,22 @@ def write_report(grid: Grid, paths: Paths, costs: Costs) -> None:
         _write_csv(Entry, entries, stem.with_suffix(".csv"))
         _write_text(markdown(table, parts, results, paths.scale), stem.with_suffix(".md"))
         _write_text(latex(table, parts, paths.scale), stem.with_suffix(".tex"))
-    steps = list(step_entries(grid, paths, results))
+    steps = list(step_entries(grid, paths, results, costs))
     if any(cell.steps is not None for cell in grid.cells.values()):
         _write_csv(StepEntry, steps, paths.reports() / "steps.csv")
     _write_text(page(paths.scale, layouts, steps, results, load_runs(grid, paths)), paths.reports() / "index.html")
     write_json(paths.reports() / "summary.json", _summary(grid, results))
 
 
-def step_entries(grid: Grid, paths: Paths, results: Results) -> Iterable[StepEntry]:
-    """Quality against the number of steps (the paper's Fig. 6)."""
+def step_entries(grid: Grid, paths: Paths, results: Results, costs: Costs) -> Iterator[StepEntry]:
+    """Quality and cost against the number of steps (the paper's Fig. 6)."""
+    cells = {(row_of(cell), cell.steps): cell for cell in grid.cells.values()}
     for row, by_steps in load_steps(grid, paths).items():
         for steps, trained in sorted(by_steps.items()):
             final = trained.final
             values = {(task, TASKS[task].metric): [seed[task] for seed in final] for task in final[0]}
             values["", "delta_m"] = relative_gains(row, final, results)
+            values["", "flops_g"] = [costs(cells[row, steps])["flops_g"]]
             for (task, metric), seeds in values.items():
                 unit = TASKS[task].unit if task else UNITS[metric]
                 if seeds:
