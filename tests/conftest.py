@@ -44,8 +44,9 @@ def tiny_params() -> dict:
     """The project's own params.yaml, cut down: six synthetic scenes, one epoch of two steps, the narrowest network."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     demo = params["scales"]["demo"]
-    demo["data"]["nyud"] |= {"size": [32, 64], "train": 6, "val": 3}
-    demo["train"]["nyud"] |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true"}
+    for name, size in (("nyud", [32, 64]), ("pascal", [64, 64]), ("cityscapes", [32, 64])):
+        demo["data"][name] |= {"size": size, "train": 6, "val": 3}
+        demo["train"][name] |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true"}
     params["plain"]["decoder_blocks"] = 1
     params["diffusion"]["network"] |= {"decoder_blocks": 1, "blocks": 1}
     params["consistency"]["decoder_blocks"] = 1
@@ -69,9 +70,10 @@ def _tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = write_project(tmp_path_factory.mktemp("tiny"), tiny_params())
     project = Project(folder)
-    raw = Raw("nyud", *for_shards(project, "nyud"), project.paths)
-    raw.write_manifest()
-    build_shards(raw)
+    for benchmark in project.grid["benchmarks"]:
+        raw = Raw(benchmark, *for_shards(project, benchmark), project.paths)
+        raw.write_manifest()
+        build_shards(raw)
     return folder
 
 
