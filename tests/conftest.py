@@ -44,8 +44,9 @@ def tiny_params() -> dict:
     """The project's own params.yaml, cut down: six synthetic scenes, one epoch of two steps, the narrowest network."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     demo = params["scales"]["demo"]
-    demo["data"]["nyud"] |= {"size": [32, 64], "train": 6, "val": 3}
-    demo["train"]["nyud"] |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true"}
+    for benchmark in demo["data"]:
+        demo["data"][benchmark] |= {"size": [32, 64], "train": 6, "val": 3}
+        demo["train"][benchmark] |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true"}
     params["plain"]["decoder_blocks"] = 1
     params["diffusion"]["network"] |= {"decoder_blocks": 1, "blocks": 1}
     return params

@@ -21,8 +21,12 @@ METHODS = {
     "mtl_baseline": "MTL Baseline",
     "semi_supervised": "SS",
     "xtc": "XTC*",
+    "mti_net": "MTI-Net",
+    "invpt": "InvPT",
     "diffusion_prediction": "DiffusionMTL (Prediction)",
     "diffusion_feature": "DiffusionMTL (Feature)",
+    "no_diffusion": "– w/o Diffusion",
+    "no_conditioning": "– w/o Multi-Task Cond",
 }
 SETTINGS = {"onelabel": "one", "randomlabels": "random", "full": "full"}
 
@@ -80,9 +84,9 @@ def table_entries(table: int, grid: Grid, results: dict[Row, Trained], comparabl
 def _rows(table: int, grid: Grid) -> list[Row]:
     """Settings in their order, in each the paper's rows in its own order and ours, such as the constant, before them."""
     printed = [row for row in published.rows(table) if row.benchmark in grid.benchmarks]
-    benchmarks = {row.benchmark for row in printed}
-    own = [row_of(grid.cells[key]) for key in grid.extra if grid.cells[key].benchmark in benchmarks]
-    every = dict.fromkeys([*own, *printed])
+    networks = {(row.benchmark, row.backbone) for row in printed}
+    own = [row_of(grid.cells[key]) for key in grid.extra]
+    every = dict.fromkeys([*(row for row in own if (row.benchmark, row.backbone) in networks), *printed])
     order = [*METHODS, *sorted({row.method for row in every} - METHODS.keys())]
     return sorted(every, key=lambda row: (row.benchmark, list(SETTINGS).index(row.setting), order.index(row.method)))
 
