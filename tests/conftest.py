@@ -44,9 +44,10 @@ def tiny_params() -> dict:
     """The project's own params.yaml, cut down: six synthetic scenes, one epoch of two steps, the narrowest network."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     demo = params["scales"]["demo"]
-    for name, size in (("nyud", [32, 64]), ("pascal", [64, 64]), ("cityscapes", [32, 64])):
-        demo["data"][name] |= {"size": size, "train": 6, "val": 3}
-        demo["train"][name] |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true"}
+    for benchmark in demo["data"]:
+        size = [64, 64] if benchmark == "pascal" else [32, 64]
+        demo["data"][benchmark] |= {"size": size, "train": 6, "val": 3}
+        demo["train"][benchmark] |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true"}
     params["plain"]["decoder_blocks"] = 1
     params["diffusion"]["network"] |= {"decoder_blocks": 1, "blocks": 1}
     params["consistency"]["decoder_blocks"] = 1

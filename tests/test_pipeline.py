@@ -102,7 +102,8 @@ def test_what_a_training_depends_on(root: Path) -> None:
     neutral = {"dmtl", "dmtl.errors", "dmtl.files", "dmtl.stage", "dmtl.config", "dmtl.tracking", "dmtl.data", "dmtl.models"}
     neutral |= {"dmtl.benchmarks", "dmtl.benchmarks.sample"}  # the shard is already made
     stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
-    for family, method in (("plain", "single_task"), ("diffusion", "diffusion_feature"), ("consistency", "xtc")):
+    families = {"plain": "single_task", "diffusion": "no_conditioning", "consistency": "xtc", "multiscale": "invpt"}
+    for family, method in families.items():
         imports = f"import sys; sys.path.insert(0, 'stages'); import train, dmtl.models.{method}"
         script = f"{imports}; print(*sorted(m for m in sys.modules if m.partition('.')[0] == 'dmtl'))"
         imported = set(_run(root, "-c", script).split()) - neutral

@@ -58,7 +58,7 @@ def project(tmp_path: Path) -> Project:
 def _entries(project: Project) -> dict[tuple[str, str, str], dict[str, str]]:
     text = (project.paths.reports() / "table3.csv").read_text()
     assert text.splitlines()[0] == COLUMNS
-    lines = list(csv.DictReader(text.splitlines()))
+    lines = [line for line in csv.DictReader(text.splitlines()) if line["benchmark"] == "nyud"]
     entries = {(e["setting"], e["method"], e["task"]): e for e in lines}
     assert len(entries) == len(lines)
     return entries
@@ -110,8 +110,9 @@ def test_the_markdown_says_what_made_it(project: Project) -> None:
     assert "**42.00 ± 2.83** (44.47)" in text
     assert "84.00 → 42.00" in text
     assert "another network" in text
-    widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert len(widths) == 2
+    for part in text.split("## ")[1:]:
+        widths = {line.count("|") for line in part.splitlines() if line.startswith("|")}
+        assert len(widths) == (2 if "→" in part else 1)
 
 
 def test_the_summary_is_short_and_nested_for_dvc(project: Project) -> None:
