@@ -56,7 +56,7 @@ def doubled(batch: Batch) -> Batch:
 def pascal_batch(mask: list[list[int]], size: tuple[int, int] = (32, 64)) -> Batch:
     """Labels of all PASCAL tasks, a fifth of the pixels ignored."""
     g = torch.Generator().manual_seed(3)
-    visible, (n, tasks) = torch.tensor(mask), (len(mask), len(PASCAL))
+    visible, n = torch.tensor(mask), len(mask)
     labels, rows, weights = {}, {}, {}
     for t, (task, channels) in enumerate(PASCAL.items()):
         if not len(index := visible[:, t].nonzero()[:, 0]):
@@ -66,7 +66,6 @@ def pascal_batch(mask: list[list[int]], size: tuple[int, int] = (32, 64)) -> Bat
             label = F.normalize(torch.randn(len(index), 3, *size, generator=g), dim=1)
         ignored = torch.rand(len(index), 1, *size, generator=g) < 0.2
         labels[task], rows[task], weights[task] = label.masked_fill(ignored, IGNORE), index, pair_weights(visible)[index, t]
-    assert visible.shape == (n, tasks)
     return Batch(torch.randn(n, 3, *size, generator=g), torch.arange(40, 40 + n), labels, rows, weights)
 
 
@@ -210,8 +209,7 @@ def test_which_pairs_are_compared(setting: str) -> None:
     pairs = pack_pairs(rows, 4, tuple(names))
     expected = plain_pairs(labelled, 3)
     assert len(pairs) == len(expected) == {"onelabel": 8, "randomlabels": 8, "full": 24}[setting]
-    bank = [("prediction", task, i) for task in names for i in pairs.sources[task].tolist()]
-    bank = []
+    bank: list[tuple[str, str, int]] = []
     for task in names:
         bank += [("prediction", task, i) for i in pairs.sources[task].tolist()]
         bank += [("label", task, i) for i in rows[task].tolist()] if task in rows else []
