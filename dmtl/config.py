@@ -99,36 +99,6 @@ class Plain(Block):
     decoder_blocks: Positive
 
 
-class Condition(Block):
-    """What the denoiser is conditioned on, and whether gradients pass through it."""
-
-    source: Literal["predictions", "per_task_predictions", "features"]
-    detach: bool
-
-
-class DiffusionNetwork(Block):
-    """`diffusion.network`: everything of the denoiser but the number of steps."""
-
-    decoder_blocks: Positive
-    blocks: Positive  # cross-attention blocks
-    heads: Positive
-    token_stride: Positive  # side of the square of 1/8-scale positions that one token stands for
-    schedule: Literal["sqrt_linear", "linear"]
-    beta_start: Annotated[float, Field(gt=0, lt=1)]
-    beta_end: Annotated[float, Field(gt=0, lt=1)]
-    sampler: Literal["posterior", "direct"]
-    initial_weight: Annotated[float, Field(ge=0)]  # of the initial predictions' loss
-    prediction: Condition
-    feature: Condition
-
-
-class Diffusion(Block):
-    """`diffusion`: DiffusionMTL's denoising network (the paper's Section 3.2)."""
-
-    steps: Positive
-    network: DiffusionNetwork
-
-
 class CrossTask(Block):
     """`consistency.xtc`: the mapping network into a joint space of all tasks (models.md 3.1 and 3.2)."""
 
@@ -164,6 +134,36 @@ class Consistency(Block):
     xtc: CrossTask
     semi_supervised: SelfConsistency
     on: ConsistencyOnBenchmark
+
+
+class Condition(Block):
+    """What the denoiser is conditioned on, and whether gradients pass through it."""
+
+    source: Literal["predictions", "per_task_predictions", "features"]
+    detach: bool
+
+
+class DiffusionNetwork(Block):
+    """`diffusion.network`: everything of the denoiser but the number of steps."""
+
+    decoder_blocks: Positive
+    blocks: Positive  # cross-attention blocks
+    heads: Positive
+    token_stride: Positive  # side of the square of 1/8-scale positions that one token stands for
+    schedule: Literal["sqrt_linear", "linear"]
+    beta_start: Annotated[float, Field(gt=0, lt=1)]
+    beta_end: Annotated[float, Field(gt=0, lt=1)]
+    sampler: Literal["posterior", "direct"]
+    initial_weight: Annotated[float, Field(ge=0)]  # of the initial predictions' loss
+    prediction: Condition
+    feature: Condition
+
+
+class Diffusion(Block):
+    """`diffusion`: DiffusionMTL's denoising network (the paper's Section 3.2)."""
+
+    steps: Positive
+    network: DiffusionNetwork
 
 
 Family = Literal["plain", "diffusion", "consistency"]
