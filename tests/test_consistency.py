@@ -403,6 +403,19 @@ def test_packed_cross_task_consistency_equals_a_loop_on_pascals_tasks() -> None:
     assert_equal_with_gradients(model, model(batch)[CONSISTENCY], 2.0 * plain_cross_task(model, batch))
 
 
+@pytest.mark.parametrize("method", ["xtc", "semi_supervised"])
+def test_the_order_of_a_batch_changes_nothing(method: str) -> None:
+    """In training mode too, where batch norm sees all maps of the batch at once."""
+    model, batch = fresh(method, light=True).train(), doubled(batch_of("randomlabels"))
+    order = torch.tensor([2, 0, 3, 1])
+    place = order.argsort()  # where each image has gone
+    rows = {task: place[index] for task, index in batch.rows.items()}
+    moved = Batch(batch.images[order], batch.keys[order], batch.labels, rows, batch.weights)
+    expected = model(batch)
+    for name, loss in model(moved).items():
+        assert loss.item() == pytest.approx(expected[name].item(), rel=1e-5)
+
+
 def plain_self_consistency(model: ConsistencyNetwork, batch: Batch) -> Tensor:
     """SS image by image and task by task, pixel masks by hand (models.md 3.4)."""
     count, size = len(batch.images), tuple(batch.images.shape[-2:])
