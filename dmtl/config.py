@@ -140,9 +140,7 @@ class CrossTask(Block):
     """`consistency.xtc`: the mapping network into a joint space of all tasks (models.md 3.1 and 3.2)."""
 
     resolution: Literal["eighth", "full"]  # of the maps it sees: the predictions' own, or the images'
-    widths: Annotated[
-        tuple[Positive, Positive, Positive, Positive, Positive], Field(strict=False)
-    ]  # of its five groups of layers
+    widths: Annotated[tuple[Positive, Positive, Positive, Positive, Positive], Field(strict=False)]  # of its groups of layers
     gumbel_tau: Annotated[float, Field(gt=0)]  # temperature of the sampled classes
     film_halving: Positive  # epochs until gamma and beta's own learning rate is halved
 

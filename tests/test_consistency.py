@@ -1,6 +1,7 @@
 """XTC and SS: the second view, the packing of pairs, the codecs and the losses, each against a plain loop."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -26,14 +27,25 @@ SIZE = (36, 60)
 
 
 def fresh(
-    method: str, outputs: dict[str, int] = NYUD, zooms: tuple[float, ...] = ZOOMS, resolution: str = "eighth"
+    method: str,
+    outputs: dict[str, int] = NYUD,
+    zooms: tuple[float, ...] = ZOOMS,
+    resolution: str = "eighth",
+    light: bool = False,
 ) -> ConsistencyNetwork:
-    """A tiny network in double precision, evaluation mode, whose batch norms have statistics of their own."""
+    """A tiny network in double precision, evaluation mode, whose batch norms have statistics of their own.
+
+    `light`: one convolution in place of each of the ResNet's stages, for the plain loops.
+    """
     params = tiny_params()
     params["consistency"]["zooms"] = list(zooms)
     params["consistency"]["xtc"]["resolution"] = resolution
     torch.manual_seed(0)
-    model = build(network(method, outputs, params)).double().eval()
+    model = build(network(method, outputs, params))
+    for number, (inputs, channels) in enumerate(pairwise((64, *model.trunk.channels)) if light else (), start=1):
+        stage = nn.Conv2d(inputs, channels, 1, stride=1 if number == 1 else 2), nn.BatchNorm2d(channels), nn.ReLU()
+        setattr(model.trunk.backbone, f"layer{number}", nn.Sequential(*stage))
+    model = model.double().eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -56,7 +68,7 @@ def doubled(batch: Batch) -> Batch:
 def pascal_batch(mask: list[list[int]], size: tuple[int, int] = (32, 64)) -> Batch:
     """Labels of all PASCAL tasks, a fifth of the pixels ignored."""
     g = torch.Generator().manual_seed(3)
-    visible, (n, tasks) = torch.tensor(mask), (len(mask), len(PASCAL))
+    visible, n = torch.tensor(mask), len(mask)
     labels, rows, weights = {}, {}, {}
     for t, (task, channels) in enumerate(PASCAL.items()):
         if not len(index := visible[:, t].nonzero()[:, 0]):
@@ -66,7 +78,6 @@ def pascal_batch(mask: list[list[int]], size: tuple[int, int] = (32, 64)) -> Bat
             label = F.normalize(torch.randn(len(index), 3, *size, generator=g), dim=1)
         ignored = torch.rand(len(index), 1, *size, generator=g) < 0.2
         labels[task], rows[task], weights[task] = label.masked_fill(ignored, IGNORE), index, pair_weights(visible)[index, t]
-    assert visible.shape == (n, tasks)
     return Batch(torch.randn(n, 3, *size, generator=g), torch.arange(40, 40 + n), labels, rows, weights)
 
 
@@ -210,8 +221,7 @@ def test_which_pairs_are_compared(setting: str) -> None:
     pairs = pack_pairs(rows, 4, tuple(names))
     expected = plain_pairs(labelled, 3)
     assert len(pairs) == len(expected) == {"onelabel": 8, "randomlabels": 8, "full": 24}[setting]
-    bank = [("prediction", task, i) for task in names for i in pairs.sources[task].tolist()]
-    bank = []
+    bank: list[tuple[str, str, int]] = []
     for task in names:
         bank += [("prediction", task, i) for i in pairs.sources[task].tolist()]
         bank += [("label", task, i) for i in rows[task].tolist()] if task in rows else []
@@ -377,20 +387,33 @@ def assert_equal_with_gradients(model: nn.Module, packed: Tensor, plain: Tensor)
 
 @pytest.mark.parametrize("setting", MASKS)
 def test_packed_cross_task_consistency_equals_a_loop(setting: str) -> None:
-    model, batch = fresh("xtc"), doubled(batch_of(setting))
+    model, batch = fresh("xtc", light=True), doubled(batch_of(setting))
     packed = model(batch)[CONSISTENCY]
     assert_equal_with_gradients(model, packed, 2.0 * plain_cross_task(model, batch))
 
 
 def test_packed_cross_task_consistency_equals_a_loop_at_full_resolution() -> None:
-    model, batch = fresh("xtc", resolution="full"), doubled(batch_of("onelabel"))
+    model, batch = fresh("xtc", resolution="full", light=True), doubled(batch_of("onelabel"))
     assert_equal_with_gradients(model, model(batch)[CONSISTENCY], 2.0 * plain_cross_task(model, batch))
 
 
 def test_packed_cross_task_consistency_equals_a_loop_on_pascals_tasks() -> None:
     mask = [[1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 0, 1], [1, 1, 1, 1, 1]]
-    model, batch = fresh("xtc", PASCAL), doubled(pascal_batch(mask))
+    model, batch = fresh("xtc", PASCAL, light=True), doubled(pascal_batch(mask))
     assert_equal_with_gradients(model, model(batch)[CONSISTENCY], 2.0 * plain_cross_task(model, batch))
+
+
+@pytest.mark.parametrize("method", ["xtc", "semi_supervised"])
+def test_the_order_of_a_batch_changes_nothing(method: str) -> None:
+    """In training mode too, where batch norm sees all maps of the batch at once."""
+    model, batch = fresh(method, light=True).train(), doubled(batch_of("randomlabels"))
+    order = torch.tensor([2, 0, 3, 1])
+    place = order.argsort()  # where each image has gone
+    rows = {task: place[index] for task, index in batch.rows.items()}
+    moved = Batch(batch.images[order], batch.keys[order], batch.labels, rows, batch.weights)
+    expected = model(batch)
+    for name, loss in model(moved).items():
+        assert loss.item() == pytest.approx(expected[name].item(), rel=1e-5)
 
 
 def plain_self_consistency(model: ConsistencyNetwork, batch: Batch) -> Tensor:
@@ -434,7 +457,7 @@ def test_packed_self_consistency_equals_a_loop(benchmark: str) -> None:
     outputs = NYUD if benchmark == "nyud" else PASCAL
     batch = batch_of("onelabel") if benchmark == "nyud" else pascal_batch([[1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 1]])
     zooms = (1.2, 1.5)  # without a zoom both views agree but for rounding, and the sign of their difference is noise
-    model, batch = fresh("semi_supervised", outputs, zooms), doubled(batch)
+    model, batch = fresh("semi_supervised", outputs, zooms, light=True), doubled(batch)
     for task, head in model.decoders.heads.items():  # so that some pixels are sure and some are not
         head.weight.data *= 1 if task == "depth" else 12
     assert_equal_with_gradients(model, model(batch)[CONSISTENCY], plain_self_consistency(model, batch))

@@ -39,11 +39,12 @@ def _result(project: Project, cell: str, semseg: float, depth: float, normals: f
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A demo with a second seed of one method and results of some cells."""
+    """A demo of NYUD alone, with a second seed of one method and results of some cells."""
     folder = write_project(tmp_path, tiny_params())
     grid = yaml.safe_load((folder / "grid.yaml").read_text())
-    grid["cells"] = {key: value for key, value in grid["cells"].items() if value["benchmark"] == "nyud"}
-    grid |= {"benchmarks": ["nyud"], "extra": {key: why for key, why in grid["extra"].items() if key in grid["cells"]}}
+    grid["benchmarks"] = ["nyud"]
+    for part in ("cells", "extra"):
+        grid[part] = {key: value for key, value in grid[part].items() if key.startswith("nyud-")}
     cell = "nyud-onelabel-diffusion_feature"
     grid["cells"][f"{cell}-seed1"] = grid["cells"][cell] | {"seed": 1}
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid))

@@ -1,7 +1,7 @@
 """SS: what the network says of one view of an image teaches the other, for the tasks without a label.
 
-https://arxiv.org/abs/2111.14893, Section 4 (the baseline "SSL"); no training script of it was released, so the parts that only
-its unused helpers show follow models.md 3.4 and the rest is our choice.
+https://arxiv.org/abs/2111.14893, where it is a baseline. No training script of it was released: losses and thresholds are those
+of unused helpers in its code (models.md 3.4), the rest is our choice.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """XTC: cross-task consistency in a joint space, re-implemented on the MTL baseline as the paper's XTC*.
 
-https://arxiv.org/abs/2111.14893, Sections 3.2 and 3.3; layers, constants and loss as the authors released them (models.md 3).
+https://arxiv.org/abs/2111.14893; layers, constants and loss as the authors released them (models.md 3).
 """
 
 from typing import Any
