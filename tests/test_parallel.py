@@ -1,0 +1,45 @@
+"""Work in all cores: order, errors, and shards whose bytes do not depend on the number of processes."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from dmtl.benchmarks.raw import Raw
+from dmtl.config import Data, Paths
+from dmtl.data.build import build_shards
+from dmtl.errors import UserError
+from dmtl.parallel import in_order
+
+
+def _square(number: int) -> int:
+    if number == 7:
+        raise UserError("seven is bad")
+    if number == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order_and_errors_come_through(workers: int) -> None:
+    assert list(in_order(_square, range(6), "squares", workers)) == [0, 1, 4, 9, 16, 25]
+    assert list(in_order(_square, [], "squares", workers)) == []
+    with pytest.raises(UserError, match="seven is bad"):
+        list(in_order(_square, [1, 7, 2], "squares", workers))
+
+
+def test_a_killed_process_is_named() -> None:
+    with pytest.raises(UserError, match="a working process was killed: is the memory full"):
+        list(in_order(_square, [1, 8, 2], "squares", 2))
+
+
+def test_shards_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    data = Data(source="synthetic", size=(96, 96), train=3, val=1)
+    raw = Raw("pascal", data, seed=0, paths=Paths(root=tmp_path, scale="test"))
+    raw.write_manifest()
+    built = []
+    for workers in (1, 2):
+        build_shards(raw, workers)
+        built.append([raw.paths.shard("pascal", split).read_bytes() for split in ("train", "val")])
+    assert built[0] == built[1]
