@@ -68,6 +68,7 @@ def test_the_evaluate_command_gives_what_the_stage_gave(clone: Path) -> None:
         (("-m", "dmtl", "evaluate", "nowhere", "--benchmark", "nyud"), "nowhere/model.json is missing"),
         (("-m", "dmtl", "evaluate", "nowhere", "--benchmark", "nyu"), "no benchmark 'nyu'; did you mean 'nyud'?"),
         (("-m", "dmtl", "mapping", "nowhere.pth"), "nowhere.pth"),
+        (("-m", "dmtl", "data", "--get", "nyd"), "nothing is known of 'nyd'; did you mean 'nyud'?"),
         (("-m", "dmtl", "import-official", "nowhere.pth", "--out", "model"), "nowhere.pth is missing"),
         (("-m", "dmtl", "odsf", "nowhere", "nowhere"), "nowhere"),
     ],
