@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     mapping.set_defaults(run=_mapping)
 
     data = commands.add_parser("data", help="per benchmark: what is there, what is missing, what was verified, what it costs")
-    data.add_argument("--get", metavar="NAME", help="first download a benchmark with its label masks, mappings or weights")
+    data.add_argument("--get", metavar="NAME", help="first get a benchmark, nyud-primary, mappings or weights")
     data.add_argument("--verify", action="store_true", help="hash every listed file again")
     data.add_argument("--project", default=".", metavar="FOLDER", help="whose params.yaml says where things come from")
     data.set_defaults(run=_data)

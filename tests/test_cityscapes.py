@@ -149,12 +149,18 @@ def test_real_frames_are_read(shared_data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["npy", "official"])
 def test_shards_are_built_from_either_layout(
-    scenes: Path, official: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+    scenes: Path,
+    official: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    layout: str,
 ) -> None:
     tree = scenes if layout == "npy" else official
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in tree.rglob("*")}
     raw = raw_of(tree, tmp_path, monkeypatch)
     _build(raw)
+    assert "cityscapes_onelabel.tsv is not the published cityscapes onelabel mapping" in capsys.readouterr().err
     shard = Shard(raw.paths.shard("cityscapes", "train"))
     assert shard.ids == (["0", "1", "2"] if layout == "npy" else list(FRAMES["train"]))
     assert list(shard.outputs) == ["semseg", "depth"]

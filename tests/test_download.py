@@ -282,6 +282,16 @@ def test_a_primary_source_put_there_by_hand_is_taken(published: Any, tmp_path: P
     assert published.seen == []
 
 
+def test_the_primary_source_is_downloaded(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("nyu_depth_v2_labeled.mat", "splits.mat", "classMapping40.mat")
+    assert {Path(f.name).name for f in publications.NYUD_PRIMARY} == set(names)
+    moved = tuple(Publication(f.name, f"{server.url}/file.zip") for f in publications.NYUD_PRIMARY)
+    monkeypatch.setattr(publications, "NYUD_PRIMARY", moved)
+    get(tmp_path, "nyud-primary")
+    assert get_benchmark(tmp_path, "nyud") == tmp_path / "nyud"
+    assert {p.name for p in (tmp_path / "nyud").glob("*.mat")} == set(names)
+
+
 def test_the_published_mappings_have_the_checksums_that_are_expected(shared_data: Path) -> None:
     folders = {"pascal": "pascal", "nyud": "nyud", "cityscapes": "cityscapes"}
     for benchmark, files in MAPPINGS.items():

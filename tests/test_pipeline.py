@@ -81,6 +81,7 @@ def test_the_statistics_give_the_scores_and_the_comparison(clone: Path) -> None:
         (("-m", "dmtl", "scores", "nowhere.npz"), "nowhere.npz is missing"),
         (("-m", "dmtl", "compare", CELLS[0], "nyud-full-mtl_baseline"), "dvc repro evaluate@nyud-full-mtl_baseline"),
         (("-m", "dmtl", "mapping", "nowhere.pth"), "nowhere.pth"),
+        (("-m", "dmtl", "data", "--get", "nyd"), "nothing is known of 'nyd'; did you mean 'nyud'?"),
         (("-m", "dmtl", "import-official", "nowhere.pth", "--out", "model"), "nowhere.pth is missing"),
         (("-m", "dmtl", "odsf", "nowhere", "nowhere"), "nowhere"),
     ],

@@ -38,6 +38,16 @@ ARCHIVES = {
         "cityscapes/cityscapes.zip", "https://www.dropbox.com/sh/gaw6vh6qusoyms6/AADwWi0Tp3E3M4B2xzeGlsEna?dl=1", 651_000_000
     ),
 }
+_NYU_META = "https://raw.githubusercontent.com/ankurhanda/nyuv2-meta-data/HEAD"
+NYUD_PRIMARY = (
+    Publication("nyud/splits.mat", f"{_NYU_META}/splits.mat"),
+    Publication("nyud/classMapping40.mat", f"{_NYU_META}/classMapping40.mat"),
+    Publication(
+        "nyud/nyu_depth_v2_labeled.mat",
+        "http://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat",
+        2_800_000_000,
+    ),
+)
 MAPPINGS = {
     "pascal": (
         Publication(
@@ -94,8 +104,9 @@ BY_HAND = {
         "Other re-uploads are known to be corrupt, or to lack normals_distill and sal_distill.",
     ),
     "nyud": (
-        "If Dropbox answers no more: nyu_depth_v2_labeled.mat (2.8 GB) of https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html,",
-        "with splits.mat and classMapping40.mat of https://github.com/ankurhanda/nyuv2-meta-data; put the three into {folder}.",
+        "If Dropbox answers no more: python -m dmtl data --get nyud-primary, which gets nyu_depth_v2_labeled.mat (2.8 GB),",
+        "splits.mat and classMapping40.mat; by hand, of https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
+        "and https://github.com/ankurhanda/nyuv2-meta-data, all three into {folder}.",
     ),
     "cityscapes": (
         "If Dropbox answers no more: https://www.cityscapes-dataset.com/downloads needs a login and forbids passing files on.",
@@ -128,7 +139,7 @@ def benchmark_folder(downloads: Path, benchmark: str) -> Path:
 
 
 def archives_in(folder: Path) -> list[Path]:
-    """The archives that lie in a folder, by name."""
+    """The archives that lie in a folder, in order."""
     return sorted(path for path in folder.glob("*") if path.name.endswith(ENDINGS))
 
 
@@ -152,9 +163,16 @@ def weights_folder() -> Path:
 
 
 def get(downloads: Path, what: str) -> None:
-    """Download a benchmark with its label masks, or `mappings` of all, or `weights`."""
+    """Download a benchmark with its label masks, or `nyud-primary`, or `mappings` of all, or `weights`.
+
+    Raises:
+        UserError: there is nothing of that name, or it cannot be had.
+    """
     if what == "weights":
         get_weights()
+    elif what == "nyud-primary":
+        for publication in NYUD_PRIMARY:
+            _get(publication, downloads)
     elif what == "mappings":
         for benchmark in MAPPINGS:
             get_mappings(downloads, benchmark)
@@ -162,7 +180,7 @@ def get(downloads: Path, what: str) -> None:
         get_mappings(downloads, what)
         get_benchmark(downloads, what)
     else:
-        raise UserError(f"nothing is known of '{what}'; {nearest(what, [*ARCHIVES, 'mappings', 'weights'])}")
+        raise UserError(f"nothing is known of '{what}'; {nearest(what, [*ARCHIVES, 'nyud-primary', 'mappings', 'weights'])}")
 
 
 def _get(publication: Publication, folder: Path) -> Path:

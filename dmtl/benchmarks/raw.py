@@ -1,6 +1,7 @@
 """The raw files of a benchmark: made or found, listed in a manifest, and read back as samples and label masks."""
 
 import importlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dmtl.benchmarks import raycast
-from dmtl.benchmarks.mappings import Mapping, content_sha256, draw_mapping, read_mapping
+from dmtl.benchmarks.mappings import PUBLISHED, Mapping, content_sha256, draw_mapping, read_mapping
 from dmtl.benchmarks.publications import benchmark_folder, get_benchmark, get_mappings
 from dmtl.benchmarks.sample import ImageList, Sample
 from dmtl.benchmarks.sources import downloads_path, file_record, local_path
@@ -157,6 +158,8 @@ class Raw:
             raise UserError(
                 f"{mapping.source} is of the tasks {', '.join(mapping.tasks)}, but {self.name} has {', '.join(tasks)}"
             )
+        if content_sha256(mapping) != PUBLISHED[self.name, setting]:  # someone's own mapping is allowed, but never unseen
+            print(f"note: {mapping.source} is not the published {self.name} {setting} mapping", file=sys.stderr)
         return mapping
 
     def _mappings(self) -> Path:
