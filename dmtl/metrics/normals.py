@@ -10,10 +10,9 @@ from dmtl.tasks import IGNORE
 if TYPE_CHECKING:
     from torch import Tensor
 
+PIECE = 2**16  # pixels at a time: in float64 they and what is made of them stay in the processor's cache
 WITHIN = (11.25, 22.5, 30.0)  # degrees
 EDGES = np.concatenate([np.arange(180) / 4, np.arange(18, 73) * 2.5])  # of the histogram: 0.25 degrees wide up to 45, then 2.5
-FINE = 45  # degrees up to which it is fine
-BINS = len(EDGES) - 1
 
 
 def angles(prediction: "Tensor", label: "Tensor") -> "Tensor":
@@ -48,11 +47,18 @@ class Normals(Metric):
         return prediction
 
     def _count(self, decoded: "Tensor", label: "Tensor") -> np.ndarray:
-        valid = (label[0] != IGNORE) & (label[1] != IGNORE) & (label[2] != IGNORE)
-        error = angles(decoded, label).where(valid, 0)
-        place = (error * 4).where(error < FINE, (error - FINE) / 2.5 + FINE * 4).int().clamp_(max=BINS - 1)
-        counts = place.where(valid, BINS).flatten().bincount(minlength=BINS + 1)[:-1]
-        return np.concatenate([[float(error.sum())], counts.double().cpu().numpy()])
+        pieces = zip(decoded.flatten(1).split(PIECE, 1), label.flatten(1).split(PIECE, 1), strict=True)
+        return np.sum([_count_pixels(p, g) for p, g in pieces], axis=0)
+
+
+def _count_pixels(prediction: "Tensor", label: "Tensor") -> np.ndarray:
+    """Statistics of `(3, pixels)`."""
+    valid = (label[0] != IGNORE) & (label[1] != IGNORE) & (label[2] != IGNORE)
+    error = angles(prediction, label).where(valid, 0)
+    counts = (error * 4).int().bincount(minlength=721).cpu().numpy()  # of 0.25 degrees; the last is 180 itself
+    counts[0] -= len(valid) - int(valid.sum())
+    counts[-2] += counts[-1]
+    return np.concatenate([[float(error.sum())], np.add.reduceat(counts[:-1], (4 * EDGES[:-1]).astype(int))])
 
 
 def _median(reached: np.ndarray) -> np.ndarray:

@@ -21,6 +21,10 @@ none; left are these on the probability: 0 (all), 0.2007, 0.4055, 0.6190, 0.8473
 ALL = np.concatenate([RELEASED[:1], np.sort(np.concatenate([THRESHOLDS, RELEASED[1:]]))])
 COUNT = len(ALL)
 
+_CELLS = 2**16  # of probability, into which pixels are sorted first; a power of two, so that the product below is exact
+_CELL = (ALL * _CELLS).astype(int)  # that of each threshold
+_SHARED = np.isin(np.arange(_CELLS + 1), _CELL)
+
 
 class Saliency(Metric):
     """`maxf` (%), over 19 thresholds on the probability, and `maxf_released`, over the five that the released tool really tries.
@@ -43,11 +47,15 @@ class Saliency(Metric):
         return prediction.softmax(0)[1]
 
     def _count(self, decoded: "Tensor", label: "Tensor") -> np.ndarray:
+        """Counts of all pixels by cell; only those that share a cell with a threshold are compared with it."""
         truth = label[0]
-        passed = (decoded >= float(ALL[0])).byte()
-        for threshold in ALL[1:].tolist():
-            passed += decoded >= threshold
-        place = (passed.int() + (COUNT + 1) * (truth == 1)).where((truth == 0) | (truth == 1), 2 * COUNT + 2)
-        other, salient = place.flatten().bincount(minlength=2 * COUNT + 3)[:-1].cpu().numpy().reshape(2, COUNT + 1)
-        hits, false = (counts[:0:-1].cumsum()[::-1] for counts in (salient, other))  # passed at least 1, 2, ... thresholds
-        return np.concatenate([hits, hits + false, [salient.sum()]])
+        kind = truth.where((truth == 0) | (truth == 1), 2).int().flatten()  # other, salient, ignored
+        cell = (decoded * _CELLS).int().flatten()
+        counts = (cell + (_CELLS + 1) * kind).bincount(minlength=3 * (_CELLS + 1)).cpu().numpy().reshape(3, -1)[:2]
+        reached = counts[:, ::-1].cumsum(1)[:, ::-1]  # pixels in a cell or above
+        beyond = reached[:, _CELL] - counts[:, _CELL]
+        near = cell.new_tensor(_SHARED).bool().index_select(0, cell)
+        value, where, kinds = (x[near].cpu().numpy() for x in (decoded.flatten(), cell, kind))
+        marked = (where == _CELL[:, None]) & (value >= ALL[:, None])
+        hits, false = (beyond[k] + (marked & (kinds == k)).sum(1) for k in (1, 0))
+        return np.concatenate([hits, hits + false, counts[1].sum(keepdims=True)])
