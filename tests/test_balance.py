@@ -119,6 +119,17 @@ def test_shared_are_the_parameters_that_two_tasks_move() -> None:
     assert shared["diffusion_prediction"] == trunk | denoiser | {"decoders.decoders", "decoders.heads", "condition.project"}
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_inner_products_are_those_of_each_parameters_gradients(layout: torch.memory_format) -> None:
+    model = fresh("diffusion_feature").to(memory_format=layout)
+    rows = task_gradients(FABRIC, list(model(batch_of("randomlabels")).values()), list(model.parameters()))
+    assert any(None in row for row in rows)
+    for row, found in zip(rows, inner_products(rows), strict=True):
+        like = next((g for g in row if g is not None), torch.zeros(1))
+        flat = torch.stack([(torch.zeros_like(like) if g is None else g).reshape(-1).double() for g in row])
+        assert torch.allclose(found, flat @ flat.T, rtol=1e-5, atol=1e-5 * float((flat @ flat.T).max()))
+
+
 @pytest.mark.parametrize("cosine", [-0.6, 0.0, 0.6])
 @pytest.mark.parametrize("choice", BY_GRADIENT)
 def test_two_equal_tasks_get_equal_weight(choice: str, cosine: float) -> None:
@@ -281,6 +292,22 @@ def test_gradients_that_are_not_finite_are_left_to_the_loop(choice: str) -> None
     network = Lines({"a": [1.0, float("inf")], "b": [1.0, 1.0]})
     step(of(choice, network), network.losses())
     assert network.shared.grad.tolist() == [2.0, float("inf")]
+
+
+@pytest.mark.parametrize("choice", ["fixed", *CHOICES])
+def test_a_methods_own_term_is_added_as_it_is(choice: str) -> None:
+    """Such as XTC's: no task, so neither weighed nor one of those that are balanced."""
+    found, made_of = [], {"a": [1.0, 2.0], "b": [-2.0, 0.5]}
+    for weight in (0.0, 3.0):
+        network = Lines(made_of)
+        made = of(choice, network, {"a": 2.0, "b": 1.0})
+        noted = step(made, network.losses() | {"consistency": weight * network.shared[0]})
+        found.append((network.shared.grad, noted["total"], made.end_epoch()))
+    (without, total, weights), (with_term, total_with_term, weights_with_term) = found
+    assert torch.allclose(with_term - without, torch.tensor([3.0, 0.0]), atol=1e-5)
+    assert float(total_with_term - total) == pytest.approx(3.0)
+    assert weights == weights_with_term
+    assert set(weights) == (set() if choice == "fixed" else {"a", "b"})
 
 
 def test_what_is_random_depends_on_the_step_alone() -> None:

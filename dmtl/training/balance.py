@@ -1,7 +1,7 @@
 """How the losses of several tasks become one gradient: `optim.balance` (models.md 6.3, 6.5).
 
 One balance a network under training; the loop calls its `backward` once a step and knows no more of it. Only the tasks that a
-batch labels take part.
+batch labels take part; a method's own term, whose name is no task, is added as it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,19 +46,19 @@ class Balance:
 
         Args:
             fabric: whose backward it is.
-            losses: task -> scalar, only of tasks that the batch labels. A method's own term, whose name is no task, counts as it
-                is: no weight multiplies it and no balance weighs it.
+            losses: task -> scalar, only of tasks that the batch labels, and a method's own terms.
             step: epoch and batch, from which everything random of this step is drawn.
 
         Returns:
             The losses without their graph, and `total`, their sum under the fixed weights, whatever the balance: figures of
             different balances can be compared.
         """
-        weighted = {task: self._task_weights[task] * loss for task, loss in losses.items() if task in self._task_weights}
-        own = [loss for name, loss in losses.items() if name not in self._task_weights]
-        total = torch.stack([*weighted.values(), *own]).sum()
-        self._backward(fabric, weighted, own, total, step)
-        return {task: loss.detach() for task, loss in {**losses, "total": total}.items()}
+        weighted = {name: self._task_weights.get(name, 1.0) * loss for name, loss in losses.items()}
+        total = torch.stack(list(weighted.values())).sum()
+        tasks = {name: loss for name, loss in weighted.items() if name in self._task_weights}
+        own_terms = [loss for name, loss in weighted.items() if name not in tasks]
+        self._backward(fabric, tasks, own_terms, total, step)
+        return {name: loss.detach() for name, loss in {**losses, "total": total}.items()}
 
     def end_epoch(self) -> dict[str, float]:
         """Task -> what the balance multiplied its fixed weight by, for the history; empty where nothing did."""
@@ -71,7 +71,7 @@ class Balance:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
 
-    def _backward(self, fabric: Fabric, weighted: Maps, own: list[Tensor], total: Tensor, step: tuple[int, int]) -> None:
+    def _backward(self, fabric: Fabric, tasks: Maps, own_terms: list[Tensor], total: Tensor, step: tuple[int, int]) -> None:
         fabric.backward(total)
 
 
@@ -101,10 +101,10 @@ class Uncertainty(Balance):
                 s.copy_(state["log_variances"][task])
         self._optimiser.load_state_dict(state["optimiser"])
 
-    def _backward(self, fabric: Fabric, weighted: Maps, own: list[Tensor], total: Tensor, step: tuple[int, int]) -> None:
-        terms = [torch.exp(-self.log_variances[task]) * loss + self.log_variances[task] for task, loss in weighted.items()]
+    def _backward(self, fabric: Fabric, tasks: Maps, own_terms: list[Tensor], total: Tensor, step: tuple[int, int]) -> None:
+        balanced = [torch.exp(-self.log_variances[task]) * loss + self.log_variances[task] for task, loss in tasks.items()]
         self._optimiser.zero_grad()
-        fabric.backward(torch.stack([*terms, *own]).sum())
+        fabric.backward(torch.stack(balanced + own_terms).sum())
         self._optimiser.step()
 
 
@@ -147,18 +147,20 @@ class GradientBalance(Balance):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._sums = state["sums"]
 
-    def _backward(self, fabric: Fabric, weighted: Maps, own: list[Tensor], total: Tensor, step: tuple[int, int]) -> None:
-        if len(weighted) == 1:
+    def _backward(self, fabric: Fabric, tasks: Maps, own_terms: list[Tensor], total: Tensor, step: tuple[int, int]) -> None:
+        if len(tasks) < 2:
             fabric.backward(total)
             return
-        rows = task_gradients(fabric, [*weighted.values(), *own], self._parameters)
-        products = inner_products([row[: len(weighted)] for row in rows])
+        rows = task_gradients(fabric, list(tasks.values()), self._parameters, keep_graph=bool(own_terms))
+        products = inner_products(rows)
         shared = shared_by_tasks(products)
         weights = self._weights(products[shared].sum(0), step)
         others = weights if self._everywhere else [1.0] * len(weights)
         for parameter, row, is_shared in zip(self._parameters, rows, shared.tolist(), strict=True):
-            parameter.grad = weighted_sum(row, [*(weights if is_shared else others), *(1.0 for _ in own)])
-        for task, weight in zip(weighted, weights, strict=True):
+            parameter.grad = weighted_sum(row, weights if is_shared else others)
+        if own_terms:
+            fabric.backward(torch.stack(own_terms).sum())  # on top
+        for task, weight in zip(tasks, weights, strict=True):
             before, count = self._sums.get(task, (0.0, 0))
             self._sums[task] = before + weight, count + 1
 

@@ -1,6 +1,7 @@
 """Each task's own gradient, what the tasks' gradients have in common, and their weighted sum."""
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 
 import torch
 from lightning_fabric import Fabric
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 Row = tuple[Tensor | None, ...]  # one parameter's gradients, one a task; None where a task does not reach it
 
 
-def task_gradients(fabric: Fabric, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> list[Row]:
+def task_gradients(
+    fabric: Fabric, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter], keep_graph: bool = False
+) -> list[Row]:
     """One backward pass a task: the `T` gradients of each parameter.
 
     A pass visits only what its own loss reaches, so the decoders of other tasks cost nothing; passes through all losses at once
@@ -17,7 +20,7 @@ def task_gradients(fabric: Fabric, losses: Sequence[Tensor], parameters: Sequenc
     """
     passes = []
     for number, loss in enumerate(losses, start=1):
-        fabric.backward(loss, retain_graph=number < len(losses))
+        fabric.backward(loss, retain_graph=keep_graph or number < len(losses))
         passes.append([parameter.grad for parameter in parameters])
         for parameter in parameters:
             parameter.grad = None
@@ -25,11 +28,16 @@ def task_gradients(fabric: Fabric, losses: Sequence[Tensor], parameters: Sequenc
 
 
 def inner_products(rows: Sequence[Row]) -> Tensor:
-    """Inner products of each parameter's gradients, `(P, T, T)` on the CPU: one copy from the device a step.
-
-    In float64, since tasks whose losses differ a thousandfold differ a millionfold here, and some methods invert this matrix.
-    """
-    return torch.stack([_products(row) for row in rows]).cpu()
+    """Inner products of each parameter's gradients, `(P, T, T)` float64 on the CPU: one copy from the device a step."""
+    tasks = len(rows[0])
+    i, j = zip(*combinations_with_replacement(range(tasks), 2), strict=True)
+    device = next(gradient.device for row in rows for gradient in row if gradient is not None)
+    nothing = torch.zeros((), device=device)
+    flat = [[None if gradient is None else _flat(gradient) for gradient in row] for row in rows]
+    dots = [_dot(row[a], row[b], nothing) for row in flat for a, b in zip(i, j, strict=True)]
+    products = torch.zeros(len(rows), tasks, tasks, dtype=torch.float64)
+    products[:, i, j] = products[:, j, i] = torch.stack(dots).cpu().double().view(len(rows), len(i))
+    return products
 
 
 def shared_by_tasks(products: Tensor) -> Tensor:
@@ -51,11 +59,10 @@ def weighted_sum(row: Row, weights: Sequence[float]) -> Tensor | None:
     return total
 
 
-def _products(row: Row) -> Tensor:
-    """`(T, T)` of one parameter; zeros where fewer than two tasks reach it, since nothing is asked of those."""
-    present = [gradient for gradient in row if gradient is not None]
-    if len(present) < 2:
-        device = present[0].device if present else None
-        return torch.zeros(len(row), len(row), device=device, dtype=torch.float64)
-    flat = torch.stack([(torch.zeros_like(present[0]) if g is None else g).flatten() for g in row]).double()
-    return flat @ flat.T
+def _flat(gradient: Tensor) -> Tensor:
+    """A view of all numbers in the order of memory, which autograd makes that of the parameter, whatever the task."""
+    return gradient.as_strided((gradient.numel(),), (1,))
+
+
+def _dot(a: Tensor | None, b: Tensor | None, nothing: Tensor) -> Tensor:
+    return nothing if a is None or b is None else torch.dot(a, b)
