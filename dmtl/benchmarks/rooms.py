@@ -20,6 +20,7 @@ from dmtl.benchmarks.raycast import (
     Look,
     Solid,
     albedo,
+    assemble,
     edges,
     make_solid,
     mix_paint,
@@ -228,11 +229,7 @@ def _books(rng: np.random.Generator, width: float, depth: float, tallest: float)
 def _build(rng: np.random.Generator, thing: Thing) -> list[Solid]:
     """A thing of random size at the origin, with what stands on it and the chairs at it."""
     size, paints = rng.uniform(thing.least, thing.most), {part[:2]: _paint(rng, *part[:2]) for part in thing.parts}
-    solids = [
-        make_solid(label, side * x * size[0], up * size[1], z * size[2], np.array([w, h, d]) * size, paints[label, coat], *kind)
-        for label, coat, x, up, z, w, h, d, *kind in thing.parts
-        for side in ((1, -1) if x else (1,))
-    ]
+    solids = assemble(size, ((label, paints[label, coat], *share) for label, coat, *share in thing.parts))
     for up, *share in thing.tops:
         width, depth, gap = np.multiply(share, size[[0, 2, 1]])
         fill = _books if rng.random() < (0.5 if len(thing.tops) > 1 else 0.15) else _clutter

@@ -19,6 +19,7 @@ from dmtl.benchmarks.raycast import (
     Round,
     Solid,
     albedo,
+    assemble,
     edges,
     make_solid,
     mix_paint,
@@ -157,12 +158,8 @@ def _build(rng: np.random.Generator, name: str, x: float, up: float, z: float, y
     """A thing of random size that stands at (x, z), turned by `yaw`; one material has one paint."""
     least, most, parts = THINGS[name]
     size, paints = rng.uniform(least, most), {part[0]: _paint(rng, part[0]) for part in parts}
-    solids = [
-        _solid(material, side * px * size[0], pu * size[1], pz * size[2], np.array([w, h, d]) * size, paints[material], kind)
-        for material, px, pu, pz, w, h, d, kind in parts
-        for side in ((1, -1) if px else (1,))
-    ]
-    return [s._replace(centre=np.add(s.centre, (x, -up, z))) for s in moved(solids, 0, 0, 0, yaw)]
+    solids = assemble(size, ((MATERIALS[material][0], paints[material], *share) for material, *share in parts))
+    return moved(moved(solids, 0, 0, 0, yaw), x, up, z)
 
 
 def _ground(rng: np.random.Generator, road: float, pavement: float) -> list[Solid]:
