@@ -26,8 +26,8 @@ from scipy import ndimage
 from skimage.morphology import thin
 
 from dmtl.benchmarks import pascal_scenes
-from dmtl.benchmarks.sample import NO_NORMAL, Fit, ImageList, Sample, nearest_pixels
-from dmtl.benchmarks.sources import check_range, read_bytes
+from dmtl.benchmarks.sample import NO_NORMAL, Fit, ImageList, Sample
+from dmtl.benchmarks.sources import check_range, load_pixels, read_bytes
 from dmtl.errors import UserError
 from dmtl.tasks import IGNORE
 
@@ -142,7 +142,7 @@ def read(root: Path, split: str, image_id: str) -> Sample:
     labels = {
         "semseg": _semseg(semseg, size),
         "human_parts": _human_parts(parts, size),
-        "saliency": _fitting(saliency, _pixels(saliency, ("L",)) >= 128, size).astype(np.uint8),
+        "saliency": _fitting(saliency, load_pixels(saliency, ("L",)) >= 128, size).astype(np.uint8),
         "normals": _normals(normals, label_map),
         "boundary": boundary(label_map),
     }
@@ -172,24 +172,10 @@ def _listed(path: Path) -> list[str]:
     return names
 
 
-def _pixels(path: Path, modes: tuple[str, ...]) -> np.ndarray:
-    """The pixels of an image file as stored; a grey photo becomes RGB where that is the mode wanted."""
-    content = read_bytes(path)
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.mode in modes:
-                return np.asarray(image)
-            grey = modes == ("RGB",) and image.mode == "L"
-            found = np.asarray(image.convert("RGB")) if grey else image.mode
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is truncated or no image ({' '.join(str(error).split())[:120]}); take it anew") from None
-    if isinstance(found, str):
-        raise UserError(f"{path} is an image of mode {found}, but {' or '.join(modes)} is expected; take it anew")
-    return found
-
-
 def _photo(path: Path) -> np.ndarray:
-    return _pixels(path, ("RGB",))
+    """A photo `(H, W, 3)`; a grey one has three equal channels."""
+    pixels = load_pixels(path, ("RGB", "L"))
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _fitting(path: Path, label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -206,14 +192,14 @@ def _fitting(path: Path, label: np.ndarray, size: tuple[int, int]) -> np.ndarray
 
 
 def _semseg(path: Path, size: tuple[int, int]) -> np.ndarray:
-    label = _pixels(path, ("P", "L"))
+    label = load_pixels(path, ("P", "L"))
     check_range(path, np.where(label == IGNORE, 0, label), 0, len(CLASSES) - 1, "class")
     return _fitting(path, label, size)
 
 
 def _normals(path: Path, label_map: np.ndarray) -> np.ndarray:
     """8-bit normals `(H, W, 3)` where the LabelMap's class has any."""
-    codes = _pixels(path, ("RGB",))
+    codes = load_pixels(path, ("RGB",))
     if codes.shape[:2] != label_map.shape:
         _fitting(path, codes, label_map.shape)
         codes = np.asarray(Image.fromarray(codes).resize(label_map.shape[::-1], Image.Resampling.BICUBIC))

@@ -4,22 +4,18 @@ A scene is a list of solids (boxes, ellipsoids, cylinders) in the scene's coordi
 the ground at y = 0. The camera looks along its own z, x to the right and y down.
 """
 
-import contextlib
 import math
-import multiprocessing
-import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dmtl.files import replacing
+from dmtl.parallel import in_order
 
 CORNERS = np.array(list(product((-1, 1), repeat=3)))
 Round = tuple[bool, bool, bool]  # which axes of a solid are round
@@ -237,13 +233,5 @@ def write_tree(
         UserError: the disk is full or the folder cannot be written.
     """
     missing = [k for k in range(count) if not all((folder / split / name / f"{k}.npy").exists() for name in arrays)]
-    workers = min(os.cpu_count() or 1, len(missing) // 16) if workers is None else min(workers, len(missing))
-    write = partial(_write_scene, folder, split, seed, render)
-    with contextlib.ExitStack() as stack:
-        done: Iterable[None] = map(write, missing)
-        if workers > 1:  # spawned: the fork of a process that holds torch's threads can hang
-            pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-            stack.callback(pool.shutdown, cancel_futures=True)
-            done = pool.map(write, missing, chunksize=4)
-        for _ in tqdm(done, f"scenes {split}", len(missing), disable=None):
-            pass
+    for _ in in_order(partial(_write_scene, folder, split, seed, render), missing, f"scenes {split}", workers):
+        pass
