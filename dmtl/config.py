@@ -21,6 +21,7 @@ from dmtl.tasks import TASKS
 Setting = Literal["onelabel", "randomlabels", "full"]
 SETTINGS: tuple[str, ...] = get_args(Setting)
 Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
 Side = Annotated[int, Field(ge=32)]  # the backbone halves it five times
 Size = Annotated[tuple[Side, Side], Field(strict=False)]  # (height, width)
@@ -140,7 +141,7 @@ class CrossTask(Block):
     """`consistency.xtc`: the mapping network into a joint space of all tasks (models.md 3.1 and 3.2)."""
 
     resolution: Literal["eighth", "full"]  # of the maps it sees: the predictions' own, or the images'
-    widths: Annotated[tuple[Positive, Positive, Positive, Positive, Positive], Field(strict=False)]  # of its groups of layers
+    widths: Annotated[tuple[Share, Share, Share, Share, Share], Field(strict=False)]  # of its groups, times the width
     gumbel_tau: Annotated[float, Field(gt=0)]  # temperature of the sampled classes
     film_halving: Positive  # epochs until gamma and beta's own learning rate is halved
 

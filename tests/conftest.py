@@ -51,7 +51,7 @@ def tiny_params() -> dict:
     params["plain"]["decoder_blocks"] = 1
     params["diffusion"]["network"] |= {"decoder_blocks": 1, "blocks": 1}
     params["consistency"]["decoder_blocks"] = 1
-    params["consistency"]["xtc"]["widths"] = [8, 8, 8, 8, 16]
+    params["consistency"]["xtc"]["widths"] = [1.0, 1.0, 1.0, 1.0, 2.0]
     return params
 
 

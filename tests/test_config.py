@@ -64,7 +64,7 @@ def test_a_wrong_value_is_named(tmp_path: Path, key: str, value: object, message
         ("consistency.zoomz", [1.0], "consistency.zoomz: unknown key; did you mean 'zooms'"),
         ("consistency.zooms", [0.5], "consistency.zooms.0: Input should be greater than or equal to 1"),
         ("consistency.xtc.resolution", "half", "xtc.resolution: Input should be 'eighth' or 'full'"),
-        ("consistency.xtc.widths", [64, 128], "xtc.widths.2: "),
+        ("consistency.xtc.widths", [0.5, 1.0], "xtc.widths.2: "),
         ("consistency.semi_supervised.confidence", 1.5, "semi_supervised.confidence: Input should be less than 1"),
         ("consistency.benchmarks.nyud.wieght", 1.0, r"benchmarks\.nyud\.wieght: unknown key; did you mean 'weight'"),
         ("consistency.benchmarks.nyud.film_rate", 0.0, r"benchmarks\.nyud\.film_rate: Input should be greater than 0"),

@@ -26,7 +26,7 @@ from scipy import ndimage
 from skimage.morphology import thin
 
 from dmtl.benchmarks import pascal_scenes
-from dmtl.benchmarks.sample import NO_NORMAL, Fit, ImageList, Sample
+from dmtl.benchmarks.sample import NO_NORMAL, Fit, ImageList, Sample, nearest_pixels
 from dmtl.benchmarks.sources import check_range, load_pixels, read_bytes
 from dmtl.errors import UserError
 from dmtl.tasks import IGNORE

@@ -24,8 +24,9 @@ class CrossTaskConsistency(ConsistencyNetwork):
     def __init__(self, network: Network) -> None:
         super().__init__(network)
         self.xtc = self.options.xtc
-        width, channels = self.xtc.widths[-1], self.trunk.channels[-1]
-        self.mapping = MappingNetwork(network.outputs, self.xtc.widths, pools=5 if self.xtc.resolution == "full" else 2)
+        widths = [max(1, round(share * network.width)) for share in self.xtc.widths]
+        width, channels = widths[-1], self.trunk.channels[-1]
+        self.mapping = MappingNetwork(network.outputs, widths, pools=5 if self.xtc.resolution == "full" else 2)
         # ResNet-50's feature has more channels. The projection is fixed: a trained one could turn every feature into one vector.
         projection = nn.init.orthogonal_(torch.empty(width, channels))[..., None, None] if channels != width else None
         self.projection: Tensor | None
