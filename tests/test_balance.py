@@ -127,7 +127,7 @@ def test_inner_products_are_those_of_each_parameters_gradients(layout: torch.mem
     for row, found in zip(rows, inner_products(rows), strict=True):
         like = next((g for g in row if g is not None), torch.zeros(1))
         flat = torch.stack([(torch.zeros_like(like) if g is None else g).reshape(-1).double() for g in row])
-        assert torch.allclose(found, flat @ flat.T, rtol=1e-5, atol=1e-5 * float((flat @ flat.T).max()))
+        assert torch.allclose(found, flat @ flat.T, rtol=1e-4, atol=1e-4 * float((flat @ flat.T).max()))
 
 
 @pytest.mark.parametrize("cosine", [-0.6, 0.0, 0.6])
