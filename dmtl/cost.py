@@ -95,9 +95,12 @@ class _Counter(TorchDispatchMode):
         self.touched: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.touched |= {id(x) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
         kind = func.overloadpacket
+        if kind is ATEN.upsample_bilinear2d:  # torch works out its shape by running it in small steps: half of all the time
+            result = args[0].new_empty((*args[0].shape[:2], *args[1]))
+        else:
+            result = func(*args, **(kwargs or {}))
+        self.touched |= {id(x) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
         if kind in flop_registry:  # convolutions and matrix products; torch counts a multiply-add twice
             self.multiply_adds += flop_registry[kind](*args, **(kwargs or {}), out_val=result) // 2
         elif kind in AN_OUTPUT:

@@ -82,7 +82,7 @@ def _network(folder: Path, cell: str) -> tuple[Training, Method]:
 def _step(network: Method, batch: Batch) -> tuple[float, set[str]]:
     """One step of the optimiser: the loss before it, and the parameters that it moved."""
     network.train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-6)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-6, fused=True)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     total = torch.stack(list(network(batch).values())).sum()
     total.backward()
@@ -126,7 +126,7 @@ def test_a_hidden_label_cannot_change_the_loss(folder: Path, tmp_path: Path, ben
         with h5py.File(path, "r+") as file:
             for k, t in np.argwhere(change):
                 label = file[list(tasks)[t]]
-                label[k] = np.roll(label[k], 1, axis=0)
+                label[k] = label[k] / 2 if label.dtype == np.float32 else np.roll(label[k], 1, axis=0)
         batches.append(_batch(path, setting, tuple(tasks)))
     assert all(torch.equal(a, b) for a, b in zip(_tensors(batches[0]), _tensors(batches[1]), strict=True))
     with torch.no_grad():

@@ -349,7 +349,6 @@ def test_the_condition_is_what_it_is_made_of(method: str, detach: bool, source: 
     assert model.condition.fuse.weight.grad is not None
 
 
-@pytest.mark.parametrize("method", ["diffusion_prediction", "diffusion_feature"])
 @pytest.mark.parametrize(
     ("switch", "value"),
     [
@@ -361,8 +360,9 @@ def test_the_condition_is_what_it_is_made_of(method: str, detach: bool, source: 
         ("beta_end", 0.1),
     ],
 )
-def test_every_switch_of_the_denoiser_works(method: str, switch: str, value: object) -> None:
+def test_every_switch_of_the_denoiser_works(switch: str, value: object) -> None:
     """The same weights, another loss."""
+    method = "diffusion_feature"
     params = tiny_params()
     plain = fresh(method, steps=3).eval()
     params["diffusion"]["network"][switch] = value
@@ -446,6 +446,21 @@ def test_the_trunk_works_at_an_eighth() -> None:
 
     assert Trunk("resnet18", 8)(torch.randn(1, 3, 288, 384)).shape == (1, 8, 36, 48)
     assert Trunk("resnet50", 8)(torch.randn(1, 3, 64, 96)).shape == (1, 8, 8, 12)
+
+
+@pytest.mark.parametrize("method", ["single_task", "diffusion_feature", "mti_net", "invpt"])
+def test_every_backbone_gets_the_imagenet_weights(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.models import ResNet18_Weights, resnet18
+
+    from dmtl.models.trunk import Backbone, load_imagenet_weights
+
+    state = resnet18().state_dict()
+    monkeypatch.setattr(ResNet18_Weights, "get_state_dict", lambda *_, **__: dict(state))
+    model = fresh(method)
+    load_imagenet_weights(model, "resnet18")
+    backbones = [module.backbone for module in model.modules() if isinstance(module, Backbone)]
+    assert len(backbones) == (3 if method == "single_task" else 1)
+    assert all(torch.equal(value, state[name]) for b in backbones for name, value in b.state_dict().items())
 
 
 def test_the_constant_is_the_best_constant() -> None:
