@@ -216,6 +216,7 @@ def test_it_says_what_can_be_told(pair: Pair) -> None:
     assert "Delta_m of a is -2.00 points from b's, 95 % interval -3.00 to -1.00: b is better than a overall." in text
     assert "On semseg a is better. On depth b is better. On normals it cannot be told." in text  # depth: lower is better
     assert "Each was trained once" in text
+    assert text.endswith("With only 60 images they are a little too narrow.")
     assert "which of the two is better overall cannot be told" in says(pair, found | {DELTA: _told(-1, 2)}, 95)
     several = replace(pair, a=_group("a", *pair.a.cells, *pair.b.cells))
     assert "2 of a, 1 of b, 1 of single" in says(several, found, 95)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -180,6 +181,16 @@ def test_merged_shares_are_the_whole_to_the_last_digit(shares: int, monkeypatch:
 
 def test_boundaries_counted_in_other_processes_are_the_same(whole: PerImage) -> None:
     _same(evaluate(_model(), PascalShard(), DESCRIPTION, processes=2), whole)
+
+
+def _die(*_: object) -> None:
+    os._exit(1)
+
+
+def test_a_killed_process_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dmtl.metrics.boundary_pool.map_statistics", _die)
+    with pytest.raises(UserError, match="was killed: is the memory full"):
+        evaluate(_model("constant"), PascalShard(), DESCRIPTION, processes=1)
 
 
 def test_processes_are_started_where_they_pay() -> None:

@@ -14,7 +14,7 @@ from dmtl.errors import UserError
 from dmtl.metrics import metric_for
 from dmtl.metrics.delta import delta_m
 from dmtl.metrics.normals import EDGES, angles
-from dmtl.metrics.saliency import RELEASED
+from dmtl.metrics.saliency import ALL, RELEASED, Saliency
 from dmtl.metrics.segmentation import confusion
 from dmtl.report.published import Row, published, rows
 from dmtl.tasks import IGNORE, TASKS
@@ -109,8 +109,8 @@ def _f_by_loop(probability: np.ndarray, truth: np.ndarray, threshold: float) -> 
     return 1.3 * precision * recall / (0.3 * precision + recall)
 
 
-@given(seed=st.integers(0, 2**32), sharp=st.sampled_from([0.1, 1, 5]), quantised=st.booleans())
-@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), sharp=st.sampled_from([0.001, 0.1, 1, 5, 30]), quantised=st.booleans())
+@settings(max_examples=40, deadline=None)
 def test_maxf_against_a_loop(seed: int, sharp: float, quantised: bool) -> None:
     """Also where probabilities meet thresholds exactly (0.5 and, by the quantised logits, equal values)."""
     prediction, label = _images("saliency", 2, seed)
@@ -122,6 +122,16 @@ def test_maxf_against_a_loop(seed: int, sharp: float, quantised: bool) -> None:
     scores = _scores("saliency", prediction, label)
     assert scores["maxf"] == pytest.approx(100 * max(_f_by_loop(probability, truth, t) for t in thresholds))
     assert scores["maxf_released"] == pytest.approx(100 * max(_f_by_loop(probability, truth, np.float32(t)) for t in twice))
+
+
+def test_probabilities_next_to_the_thresholds_fall_on_the_right_side() -> None:
+    """One float32 below, at and above each of the 24."""
+    metric = Saliency()
+    for threshold in ALL:
+        around = np.array([np.nextafter(threshold, np.float32(v), dtype=np.float32) for v in (0, threshold, 1)])
+        decoded, label = torch.from_numpy(around)[None], torch.tensor([1.0, 0, 1])[None, None]
+        expected = [(around[[0, 2]] >= t).sum() for t in ALL] + [(around >= t).sum() for t in ALL] + [2]
+        assert metric.statistics(decoded, label).tolist() == expected
 
 
 def test_the_released_tools_thresholds() -> None:

@@ -114,6 +114,21 @@ def test_what_a_training_depends_on(root: Path) -> None:
         assert unwatched == []
 
 
+def test_what_an_evaluation_depends_on(root: Path) -> None:
+    """Every module that an evaluation imports is watched by its stage, or cannot change a result."""
+    neutral = {"dmtl", "dmtl.errors", "dmtl.files", "dmtl.stage", "dmtl.config", "dmtl.data"}
+    neutral |= {"dmtl.benchmarks", "dmtl.benchmarks.sample"}  # the shard is already made
+    deps = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]["evaluate"]["do"]["deps"]
+    watched = [d.replace("${item.family}", "diffusion").replace("${item.method}", "diffusion_feature") for d in deps]
+    watched = [
+        d.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".") for d in watched if d != "dmtl/models/__init__.py"
+    ]
+    modules = "dmtl.evaluation, dmtl.models.diffusion_feature, dmtl.metrics.boundary_pool"
+    script = f"import sys, {modules}; print(*sorted(m for m in sys.modules if m.partition('.')[0] == 'dmtl'))"
+    imported = set(_run(root, "-c", script).split()) - neutral - {"dmtl.models"}  # its __init__.py is watched as a file
+    assert [m for m in imported if not any(m == w or m.startswith(f"{w}.") for w in watched)] == []
+
+
 def test_a_checkpoint_is_of_the_code_that_dvc_watches(root: Path) -> None:
     from dmtl.config import Project
     from dmtl.training.loop import code_of

@@ -4,11 +4,13 @@ import multiprocessing
 import os
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
+from dmtl.errors import UserError
 from dmtl.metrics.boundary import check_maps, map_statistics
 
 SECONDS_A_PIXEL = 4e-7  # of one map: 0.06 s at 321x481
@@ -24,7 +26,10 @@ def processes_for(maps: int, pixels: int) -> int:
 
 
 class BoundaryPool:
-    """Counts images in `processes` processes, or at once in this one where it is 0; the counts are the same."""
+    """Counts images in `processes` processes, or at once in this one where it is 0; the counts are the same.
+
+    Used in a `with` block, within which all results must be taken. Raises UserError when a process was killed.
+    """
 
     def __init__(self, processes: int) -> None:
         # Spawned, not forked: a fork would inherit torch's threads and locks.
@@ -55,3 +60,7 @@ class BoundaryPool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=error is not None)
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                "a process that counted boundaries was killed: is the memory full? Evaluate with --processes 0"
+            ) from None

@@ -22,8 +22,8 @@ ALL = np.concatenate([RELEASED[:1], np.sort(np.concatenate([THRESHOLDS, RELEASED
 COUNT = len(ALL)
 
 _CELLS = 2**16  # of probability, into which pixels are sorted first; a power of two, so that the product below is exact
-_CELL = (ALL * _CELLS).astype(int)  # that of each threshold
-_SHARED = np.isin(np.arange(_CELLS + 1), _CELL)
+_NEXT = np.ceil(ALL * _CELLS).astype(int)  # the first cell that lies at or above each threshold
+_SPLIT = np.isin(np.arange(_CELLS + 1), _NEXT[_NEXT > ALL * _CELLS] - 1)  # cells with a threshold inside
 
 
 class Saliency(Metric):
@@ -47,15 +47,14 @@ class Saliency(Metric):
         return prediction.softmax(0)[1]
 
     def _count(self, decoded: "Tensor", label: "Tensor") -> np.ndarray:
-        """Counts of all pixels by cell; only those that share a cell with a threshold are compared with it."""
+        """Counts of all pixels by cell; only pixels of a cell with a threshold inside are compared with it."""
         truth = label[0]
         kind = truth.where((truth == 0) | (truth == 1), 2).int().flatten()  # other, salient, ignored
         cell = (decoded * _CELLS).int().flatten()
         counts = (cell + (_CELLS + 1) * kind).bincount(minlength=3 * (_CELLS + 1)).cpu().numpy().reshape(3, -1)[:2]
-        reached = counts[:, ::-1].cumsum(1)[:, ::-1]  # pixels in a cell or above
-        beyond = reached[:, _CELL] - counts[:, _CELL]
-        near = cell.new_tensor(_SHARED).bool().index_select(0, cell)
+        beyond = counts[:, ::-1].cumsum(1)[:, ::-1][:, _NEXT]  # pixels in whole cells above each threshold
+        near = cell.new_tensor(_SPLIT).bool().index_select(0, cell)
         value, where, kinds = (x[near].cpu().numpy() for x in (decoded.flatten(), cell, kind))
-        marked = (where == _CELL[:, None]) & (value >= ALL[:, None])
+        marked = (where == _NEXT[:, None] - 1) & (value >= ALL[:, None])
         hits, false = (beyond[k] + (marked & (kinds == k)).sum(1) for k in (1, 0))
         return np.concatenate([hits, hits + false, counts[1].sum(keepdims=True)])
