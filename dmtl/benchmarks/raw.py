@@ -114,8 +114,7 @@ class Raw:
         return found
 
     def _boundary_list(self, root: Path) -> ImageList:
-        local = self.data.source == "local"
-        return self.module.boundary_list(root, local_path(self.paths.root, "mappings") if local else None)
+        return self.module.boundary_list(root, None if self.data.source == "synthetic" else self._mappings())
 
     def masks(self, root: Path) -> dict[str, np.ndarray]:
         """Setting -> `(N, T)` uint8 of the training images: XTC's own files for real data, else a seeded draw of that kind.
@@ -137,12 +136,16 @@ class Raw:
         if self.data.source == "synthetic" or setting == "full":
             rng = np.random.default_rng([self.seed, SETTINGS.index(setting)])
             return draw_mapping(setting, self._mapped_ids(root), tasks, rng)
-        mapping = read_mapping(find_mapping(local_path(self.paths.root, "mappings"), self.name, setting))
+        mapping = read_mapping(find_mapping(self._mappings(), self.name, setting))
         if mapping.tasks != tasks:
             raise UserError(
                 f"{mapping.source} is of the tasks {', '.join(mapping.tasks)}, but {self.name} has {', '.join(tasks)}"
             )
         return mapping
+
+    def _mappings(self) -> Path:
+        """The folder of the published mappings."""
+        return local_path(self.paths.root, "mappings")
 
     def _mapped_ids(self, root: Path) -> list[str]:
         """What a mapping covers: the published ones every training image, a drawn one those that are used."""
