@@ -9,12 +9,12 @@ import math
 import multiprocessing
 import os
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -182,6 +182,19 @@ def mix_paint(rng: np.random.Generator, look: Look, glow: float = 0, any_other: 
 def make_solid(label: int, x: float, up: float, z: float, size: np.ndarray, paint: np.ndarray, kind: Round = BOX) -> Solid:
     """A solid of full size (width, height, depth) that stands at height `up` above (x, z)."""
     return Solid(label, np.array([x, -up - size[1] / 2, z]), size / 2, paint, kind)
+
+
+def assemble(size: np.ndarray, parts: Iterable[Sequence[Any]]) -> list[Solid]:
+    """A thing of `size` (3,) metres at the origin.
+
+    A part is (label, paint, x, up, z, width, height, depth, and which axes are round if any), in shares of the size; where x is
+    not 0, there is another at -x.
+    """
+    return [
+        make_solid(label, side * x * size[0], up * size[1], z * size[2], np.array([w, h, d]) * size, paint, *kind)
+        for label, paint, x, up, z, w, h, d, *kind in parts
+        for side in ((1, -1) if x else (1,))
+    ]
 
 
 def moved(solids: Iterable[Solid], x: float, up: float, z: float, yaw: float = 0.0) -> list[Solid]:
