@@ -25,6 +25,7 @@ from dmtl.benchmarks.raycast import (
     Round,
     Solid,
     albedo,
+    assemble,
     make_solid,
     mix_paint,
     moved,
@@ -341,11 +342,7 @@ def _build(rng: np.random.Generator, name: str) -> list[Solid]:
         return _person(rng)
     least, most, parts = THINGS[name]
     size, paints = rng.uniform(least, most), {part[0]: _paint(rng, part[0]) for part in parts}
-    return [
-        _solid(material, side * x * size[0], up * size[1], z * size[2], np.array([w, h, d]) * size, paints[material], kind)
-        for material, x, up, z, w, h, d, kind in parts
-        for side in ((1, -1) if x else (1,))
-    ]
+    return assemble(size, [(MATERIALS[material].context, paints[material], *place) for material, *place in parts])
 
 
 def _beads(part: str, start: np.ndarray, end: np.ndarray, radius: float, paint: np.ndarray) -> list[Solid]:

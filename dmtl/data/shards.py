@@ -248,7 +248,7 @@ def _unpacked(data: h5py.Dataset, k: int) -> np.ndarray:
 
     The stream's own checksum, its last four bytes, is left alone: it would take a third of the time, and DVC keeps the file's.
     """
-    if data.dtype.itemsize > 1:
+    if data.dtype.itemsize > 1 or not data.chunks:
         return data[k]
     _, packed = data.id.read_direct_chunk((k,) + (0,) * (data.ndim - 1))
     plain = zlib.decompress(memoryview(packed)[2:-4], -zlib.MAX_WBITS, int(np.prod(data.shape[1:])))
