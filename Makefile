@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv repro test lint
+.PHONY: venv repro test test-long lint
 
 venv: $(INSTALLED)
 
@@ -19,6 +19,9 @@ repro: venv
 
 test: venv
 	$(BIN)/python -m pytest
+
+test-long: venv
+	$(BIN)/python -m pytest -m long
 
 lint: venv
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from dmtl.config import Paths, Training
+from dmtl.config import Paths, Training, digest, flat
 from dmtl.files import replacing
 
 PATIENCE = 5.0  # seconds that the end of a training waits for the tracker
@@ -110,8 +110,11 @@ class MlflowTracker(Tracker):
 
 
 @contextmanager
-def track(training: Training, paths: Paths, scratch: Path) -> Iterator[Tracker]:
-    """The tracker of one training: MLflow at `MLFLOW_TRACKING_URI` or in `mlflow.db`; none with `DMTL_TRACKING=off`."""
+def track(training: Training, paths: Paths, scratch: Path, parts: dict[str, Any]) -> Iterator[Tracker]:
+    """The tracker of one training: MLflow at `MLFLOW_TRACKING_URI` or in `mlflow.db`; none with `DMTL_TRACKING=off`.
+
+    `parts` are what decides the weights (`dmtl.training.loop.parts_of`); their hashes become tags.
+    """
     if os.environ.get("DMTL_TRACKING") == "off":
         yield Tracker()
         return
@@ -122,8 +125,17 @@ def track(training: Training, paths: Paths, scratch: Path) -> Iterator[Tracker]:
         uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
         experiment=cell.benchmark,
         name=cell.name(),
-        params=_flat(training.model_dump(mode="json")),
-        tags={"cell": cell.name(), "scale": paths.scale, "setting": cell.setting, "method": cell.method},
+        params=flat(training.model_dump(mode="json")),
+        tags={
+            "cell": cell.name(),
+            "scale": paths.scale,
+            "setting": cell.setting,
+            "method": cell.method,
+            "config.sha256": digest(parts["config"]),
+            "data.sha256": parts["data"],
+            "code.sha256": parts["code"],
+            "dvc.stage": os.environ.get("DVC_STAGE", ""),
+        },
         run_file=scratch / "mlflow_run",
         root=root,
     )
@@ -142,10 +154,3 @@ def _quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
