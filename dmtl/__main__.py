@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from dmtl.config import Project
@@ -26,6 +27,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--project", default=".", metavar="FOLDER", help="whose params.yaml names the scale of the shards")
     evaluate.add_argument("--json", action="store_true", help="print the result file's content instead of a table")
     evaluate.set_defaults(run=_evaluate)
+
+    launch = commands.add_parser("launch", help="train all stale cells of the grid on every GPU or CPU there is, over Ray")
+    launch.add_argument("cells", nargs="*", metavar="CELL", help="only these (default: all that DVC finds stale)")
+    launch.add_argument("--address", help="of a running Ray cluster, such as auto (default: this machine alone)")
+    launch.add_argument("--gpus-per-cell", type=float, metavar="N", help="default: 1 where the cluster has GPUs, else 0")
+    launch.add_argument("--project", default=".", metavar="FOLDER", help="folder of params.yaml and grid.yaml")
+    launch.set_defaults(run=_launch)
 
     official = commands.add_parser("import-official", help="turn the authors' released checkpoint into a model folder")
     official.add_argument("file", type=Path, metavar="FILE", help="their Feature Diffusion weights for PASCAL, a .pth file")
@@ -57,6 +65,18 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     description = read_description(arguments.model)
     result = result_of(description, evaluate(load_model(arguments.model), shard, description.get("seed", 0)))
     print(json.dumps(result, indent=1) if arguments.json else _table(result["metrics"]))
+
+
+def _launch(arguments: argparse.Namespace) -> None:
+    from dmtl.launch import RayRunner, launch, report
+
+    def run(cells: list[str]) -> Iterator[tuple[str, int, str]]:
+        if cells:  # no cluster is started for nothing
+            runner = RayRunner(ROOT, arguments.project, arguments.address, arguments.gpus_per_cell)
+            yield from runner(cells)
+            runner.close()
+
+    report(launch(Project(ROOT, arguments.project), arguments.project, arguments.cells, run))
 
 
 def _table(metrics: dict) -> str:

@@ -19,8 +19,12 @@ from filelock import FileLock
 from dmtl.config import Paths, Training, digest, flat
 from dmtl.files import replacing
 
-PATIENCE = 5.0  # seconds that the end of a training waits for the tracker
+PATIENCE = 3.0  # seconds that the end of a training waits for a server
+LOCAL_PATIENCE = 15.0  # and for a database of this machine, which may have to be made first
+MOST_AT_ONCE = 1000  # metrics in one of MLflow's batches
 log = logging.getLogger(__name__)
+
+Noted = tuple[dict[str, float], int, int]  # metrics, epoch, milliseconds since 1970
 
 
 class Tracker:
@@ -49,17 +53,17 @@ class MlflowTracker(Tracker):
     ) -> None:
         self._uri, self._experiment, self._name = uri, experiment, name
         self._params, self._tags, self._run_file, self._root = params, tags, run_file, root
-        self._last: dict[str, int] = {}
-        self._queue: queue.SimpleQueue[tuple[dict[str, float], int] | bool] = queue.SimpleQueue()
+        self._last: dict[str, int] | None = None  # None: the run is new
+        self._queue: queue.SimpleQueue[Noted | bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work_safely, daemon=True)
         self._thread.start()
 
     def log(self, metrics: dict[str, float], step: int) -> None:
-        self._queue.put((metrics, step))
+        self._queue.put((metrics, step, int(time.time() * 1000)))
 
     def close(self, finished: bool) -> None:
         self._queue.put(finished)
-        self._thread.join(PATIENCE)
+        self._thread.join(PATIENCE if self._uri.startswith("http") else LOCAL_PATIENCE)
         if self._thread.is_alive():
             log.warning("MLflow at %s does not answer; the run is in history.json all the same", self._uri)
 
@@ -77,15 +81,34 @@ class MlflowTracker(Tracker):
             client = MlflowClient(self._uri)
             experiment = self._experiment_id(client)
         run = self._run_id(client, experiment)
-        while not isinstance(item := self._queue.get(), bool):
-            metrics, step = item
-            now = int(time.time() * 1000)
-            new = [name for name in metrics if step > self._last_step(client, run, name)]
-            client.log_batch(run, metrics=[Metric(name, metrics[name], now, step) for name in new])
-        client.set_terminated(run, "FINISHED" if item else "KILLED")
+        finished: bool | None = None
+        while finished is None:
+            noted, finished = self._take()
+            new = [
+                Metric(name, value, at, step)
+                for metrics, step, at in noted
+                for name, value in metrics.items()
+                if step > self._last_step(client, run, name)
+            ]
+            for first in range(0, len(new), MOST_AT_ONCE):
+                client.log_batch(run, metrics=new[first : first + MOST_AT_ONCE])
+        client.set_terminated(run, "FINISHED" if finished else "KILLED")
+
+    def _take(self) -> tuple[list[Noted], bool | None]:
+        """All that waits to be written, at least one thing, and how the training ended if it has."""
+        noted: list[Noted] = []
+        while True:
+            item = self._queue.get()
+            if isinstance(item, bool):
+                return noted, item
+            noted.append(item)
+            if self._queue.empty():
+                return noted, None
 
     def _last_step(self, client: Any, run: str, name: str) -> int:
         """The last step that the run had of a metric when this process took it up: a killed training repeats some epochs."""
+        if self._last is None:
+            return 0
         if name not in self._last:
             self._last[name] = max((metric.step for metric in client.get_metric_history(run, name)), default=0)
         return self._last[name]
@@ -100,6 +123,7 @@ class MlflowTracker(Tracker):
         from mlflow.entities import Param, RunTag
 
         if self._run_file.exists():
+            self._last = {}
             return self._run_file.read_text()
         run = client.create_run(experiment, run_name=self._name).info.run_id
         params = [Param(name, str(value)) for name, value in self._params.items()]

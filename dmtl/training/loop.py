@@ -239,6 +239,7 @@ def _write_model(run: Run, paths: Paths, identity: str) -> None:
         "scale": paths.scale,
         "seed": run.training.seed,
         "network": run.training.network(run.shard.outputs).model_dump(mode="json"),
+        "precision": run.recipe.precision,
         "identity": identity,
     }
     write_json(folder / "model.json", description)
