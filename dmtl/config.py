@@ -92,7 +92,7 @@ class Train(Block):
     workers: NonNegative  # loading processes
     devices: Positive  # of one machine; together they train the batch
     strategy: Literal["auto", "ddp"]  # auto: ddp where there are several devices
-    compile: bool  # torch.compile of trunk, decoders and denoiser
+    compile: bool  # torch.compile of trunk and decoders
     task_weights: Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_known_tasks)]
 
 

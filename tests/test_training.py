@@ -301,6 +301,53 @@ def test_bfloat16_follows_float32(tiny: Path) -> None:
         assert b["losses"]["total"] == pytest.approx(a["losses"]["total"], rel=0.03)
 
 
+@pytest.mark.long
+def test_compiled_follows_plain(tiny: Path) -> None:
+    """torch.compile changes rounding and nothing else; a compiled training has the same files."""
+    _set(tiny, epochs=2)
+    plain = json.loads(_train(tiny, "nyud-onelabel-diffusion_feature")["history.json"])
+    _set(tiny, compile=True)
+    compiled = json.loads(_train(tiny, "nyud-onelabel-diffusion_feature")["history.json"])
+    for a, b in zip(plain, compiled, strict=True):
+        assert b["losses"] == pytest.approx(a["losses"], rel=1e-3)
+    load_model(Project(tiny).paths.model("nyud-onelabel-diffusion_feature"))
+
+
+def test_no_step_waits_for_the_device(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read from a tensor in a step: only at the end of an epoch, and when a checkpoint is due."""
+    reads: list[str] = []
+    steps: list[int] = []
+    for method in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
+        original = getattr(torch.Tensor, method)
+
+        def read(tensor: torch.Tensor, *args: object, _as: object = original, _name: str = method, **kwargs: object) -> object:
+            if tensor.requires_grad or inside:
+                reads.append(_name)
+            return _as(tensor, *args, **kwargs)  # type: ignore[operator]
+
+        monkeypatch.setattr(torch.Tensor, method, read)
+    inside = False
+    to, add = Batch.to, EpochLosses.add
+
+    def begin(batch: Batch, device: torch.device) -> Batch:
+        nonlocal inside
+        inside = True
+        return to(batch, device)
+
+    def end(losses: EpochLosses, *args: object) -> None:
+        nonlocal inside
+        add(losses, *args)  # type: ignore[arg-type]
+        inside = False
+        steps.append(len(reads))
+
+    monkeypatch.setattr(Batch, "to", begin)
+    monkeypatch.setattr(EpochLosses, "add", end)
+    _set(tiny, epochs=2)
+    _train(tiny, "nyud-onelabel-diffusion_feature")
+    assert len(steps) == 4
+    assert reads == []
+
+
 def test_a_model_folder_is_enough(tiny: Path, tmp_path: Path) -> None:
     cell = "nyud-full-diffusion_feature"
     _train(tiny, cell)

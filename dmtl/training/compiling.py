@@ -1,16 +1,16 @@
-"""`compile: true` of a recipe: torch.compile where it pays."""
+"""`compile: true` of a recipe: torch.compile of the parts that see every image of a batch."""
 
-from torch import nn
-
+from dmtl.models.decoders import Decoders
 from dmtl.models.method import Method
+from dmtl.models.trunk import Trunk
 
 
 def compile_parts(network: Method) -> None:
-    """Compile the network's parts in place, on their first use; names of parameters and the released layout stay as they are.
+    """Compile trunk and decoders in place, on their first use; parameters keep their names.
 
-    Part by part, because the pairs of a batch differ from step to step: trunk and decoders, which see all its images, keep one
-    shape and compile once.
+    Their shapes are the same in every step, so each compiles once. The denoiser is left alone: its pairs differ from batch to
+    batch, and every new number of them would compile anew.
     """
-    for child in network.children():
-        assert isinstance(child, nn.Module)
-        child.compile(dynamic=False)
+    for module in network.modules():
+        if isinstance(module, Trunk | Decoders):
+            module.compile(dynamic=False)
