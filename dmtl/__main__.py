@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--project", default=".", metavar="FOLDER", help="whose params.yaml names the scale")
     compare.add_argument("--json", action="store_true")
     compare.set_defaults(run=_compare)
+    launch = commands.add_parser("launch", help="train all stale cells of the grid on every GPU or CPU there is, over Ray")
+    launch.add_argument("cells", nargs="*", metavar="CELL", help="only these (default: all that DVC finds stale)")
+    launch.add_argument("--address", help="of a running Ray cluster, such as auto (default: this machine alone)")
+    launch.add_argument("--gpus-per-cell", type=float, metavar="N", help="default: 1 where the cluster has GPUs, else 0")
+    launch.add_argument("--project", default=".", metavar="FOLDER", help="folder of params.yaml and grid.yaml")
+    launch.set_defaults(run=_launch)
 
     official = commands.add_parser("import-official", help="turn the authors' released checkpoint into a model folder")
     official.add_argument("file", type=Path, metavar="FILE", help="their Feature Diffusion weights for PASCAL, a .pth file")
@@ -122,6 +129,18 @@ def _compare(arguments: argparse.Namespace) -> None:
         print(json.dumps(as_json(pair, found, arguments.draws, arguments.level), indent=1))
     else:
         print(as_text(pair, found, arguments.level))
+
+
+def _launch(arguments: argparse.Namespace) -> None:
+    from dmtl.launch import RayRunner, launch, report
+
+    def run(cells: list[str]) -> Iterator[tuple[str, int, str]]:
+        if cells:  # no cluster is started for nothing
+            runner = RayRunner(ROOT, arguments.project, arguments.address, arguments.gpus_per_cell)
+            yield from runner(cells)
+            runner.close()
+
+    report(launch(Project(ROOT, arguments.project), arguments.project, arguments.cells, run))
 
 
 def _table(metrics: dict) -> str:

@@ -91,6 +91,9 @@ class Train(Block):
     precision: Literal["32-true", "bf16-mixed"]
     augmentation: Augmentation
     workers: NonNegative  # loading processes
+    devices: Positive  # of one machine; together they train the batch
+    strategy: Literal["auto", "ddp"]  # auto: ddp where there are several devices
+    compile: bool  # torch.compile of trunk and decoders
     task_weights: Annotated[dict[str, Annotated[float, Field(ge=0)]], BeforeValidator(_known_tasks)]
 
 
@@ -443,6 +446,14 @@ def digest(*parts: Any) -> str:
     """SHA-256 of JSON-serialisable values (pydantic objects included): the identity of a training's inputs."""
     plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> dotted key -> value."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return leaves
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -16,11 +16,15 @@ from typing import Any
 
 from filelock import FileLock
 
-from dmtl.config import Paths, Training
+from dmtl.config import Paths, Training, digest, flat
 from dmtl.files import replacing
 
-PATIENCE = 5.0  # seconds that the end of a training waits for the tracker
+PATIENCE = 3.0  # seconds that the end of a training waits for a server
+LOCAL_PATIENCE = 15.0  # and for a database of this machine, which may have to be made first
+MOST_AT_ONCE = 1000  # metrics in one of MLflow's batches
 log = logging.getLogger(__name__)
+
+Noted = tuple[dict[str, float], int, int]  # metrics, epoch, milliseconds since 1970
 
 
 class Tracker:
@@ -49,17 +53,17 @@ class MlflowTracker(Tracker):
     ) -> None:
         self._uri, self._experiment, self._name = uri, experiment, name
         self._params, self._tags, self._run_file, self._root = params, tags, run_file, root
-        self._last: dict[str, int] = {}
-        self._queue: queue.SimpleQueue[tuple[dict[str, float], int] | bool] = queue.SimpleQueue()
+        self._last: dict[str, int] | None = None  # None: the run is new
+        self._queue: queue.SimpleQueue[Noted | bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work_safely, daemon=True)
         self._thread.start()
 
     def log(self, metrics: dict[str, float], step: int) -> None:
-        self._queue.put((metrics, step))
+        self._queue.put((metrics, step, int(time.time() * 1000)))
 
     def close(self, finished: bool) -> None:
         self._queue.put(finished)
-        self._thread.join(PATIENCE)
+        self._thread.join(PATIENCE if self._uri.startswith("http") else LOCAL_PATIENCE)
         if self._thread.is_alive():
             log.warning("MLflow at %s does not answer; the run is in history.json all the same", self._uri)
 
@@ -77,15 +81,34 @@ class MlflowTracker(Tracker):
             client = MlflowClient(self._uri)
             experiment = self._experiment_id(client)
         run = self._run_id(client, experiment)
-        while not isinstance(item := self._queue.get(), bool):
-            metrics, step = item
-            now = int(time.time() * 1000)
-            new = [name for name in metrics if step > self._last_step(client, run, name)]
-            client.log_batch(run, metrics=[Metric(name, metrics[name], now, step) for name in new])
-        client.set_terminated(run, "FINISHED" if item else "KILLED")
+        finished: bool | None = None
+        while finished is None:
+            noted, finished = self._take()
+            new = [
+                Metric(name, value, at, step)
+                for metrics, step, at in noted
+                for name, value in metrics.items()
+                if step > self._last_step(client, run, name)
+            ]
+            for first in range(0, len(new), MOST_AT_ONCE):
+                client.log_batch(run, metrics=new[first : first + MOST_AT_ONCE])
+        client.set_terminated(run, "FINISHED" if finished else "KILLED")
+
+    def _take(self) -> tuple[list[Noted], bool | None]:
+        """All that waits to be written, at least one thing, and how the training ended if it has."""
+        noted: list[Noted] = []
+        while True:
+            item = self._queue.get()
+            if isinstance(item, bool):
+                return noted, item
+            noted.append(item)
+            if self._queue.empty():
+                return noted, None
 
     def _last_step(self, client: Any, run: str, name: str) -> int:
         """The last step that the run had of a metric when this process took it up: a killed training repeats some epochs."""
+        if self._last is None:
+            return 0
         if name not in self._last:
             self._last[name] = max((metric.step for metric in client.get_metric_history(run, name)), default=0)
         return self._last[name]
@@ -100,6 +123,7 @@ class MlflowTracker(Tracker):
         from mlflow.entities import Param, RunTag
 
         if self._run_file.exists():
+            self._last = {}
             return self._run_file.read_text()
         run = client.create_run(experiment, run_name=self._name).info.run_id
         params = [Param(name, str(value)) for name, value in self._params.items()]
@@ -110,8 +134,11 @@ class MlflowTracker(Tracker):
 
 
 @contextmanager
-def track(training: Training, paths: Paths, scratch: Path) -> Iterator[Tracker]:
-    """The tracker of one training: MLflow at `MLFLOW_TRACKING_URI` or in `mlflow.db`; none with `DMTL_TRACKING=off`."""
+def track(training: Training, paths: Paths, scratch: Path, parts: dict[str, Any]) -> Iterator[Tracker]:
+    """The tracker of one training: MLflow at `MLFLOW_TRACKING_URI` or in `mlflow.db`; none with `DMTL_TRACKING=off`.
+
+    `parts` are what decides the weights (`dmtl.training.loop.parts_of`); their hashes become tags.
+    """
     if os.environ.get("DMTL_TRACKING") == "off":
         yield Tracker()
         return
@@ -122,8 +149,17 @@ def track(training: Training, paths: Paths, scratch: Path) -> Iterator[Tracker]:
         uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
         experiment=cell.benchmark,
         name=cell.name(),
-        params=_flat(training.model_dump(mode="json")),
-        tags={"cell": cell.name(), "scale": paths.scale, "setting": cell.setting, "method": cell.method},
+        params=flat(training.model_dump(mode="json")),
+        tags={
+            "cell": cell.name(),
+            "scale": paths.scale,
+            "setting": cell.setting,
+            "method": cell.method,
+            "config.sha256": digest(parts["config"]),
+            "data.sha256": parts["data"],
+            "code.sha256": parts["code"],
+            "dvc.stage": os.environ.get("DVC_STAGE", ""),
+        },
         run_file=scratch / "mlflow_run",
         root=root,
     )
@@ -142,10 +178,3 @@ def _quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

@@ -14,7 +14,7 @@ from dmtl.benchmarks.raw import Raw
 from dmtl.benchmarks.sample import Sample
 from dmtl.config import Project, ScaleCrop, for_shards
 from dmtl.data.build import build_shards
-from dmtl.data.loading import Collate, EpochBatches, EvaluationSet, TrainingSet, evaluation_batches, noise_key, training_batches
+from dmtl.data.loading import Collate, EpochBatches, EvaluationSet, TrainingBatches, TrainingSet, evaluation_batches, noise_key
 from dmtl.data.shards import Shard, pack, write_shard
 from dmtl.data.transforms import augment, hide_invalid, horizontal_flip, normalise, random_scale_crop
 from dmtl.errors import UserError
@@ -58,7 +58,7 @@ def test_a_shard_can_be_sent_to_another_process(tiny: Path) -> None:
     other = pickle.loads(pickle.dumps(shard))
     assert np.array_equal(other.image(0), before)
     data = TrainingSet(shard, "full", TASKS, 0, AUGMENTATION)
-    loaded, here = ([b.images for b in training_batches(data, 3, epoch=0, start=0, workers=n)] for n in (2, 0))
+    loaded, here = ([b.images for b in TrainingBatches(data, 3, workers=n).epoch(0)] for n in (2, 0))
     assert all(torch.equal(a, b) for a, b in zip(loaded, here, strict=True))
 
 

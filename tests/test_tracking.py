@@ -5,13 +5,15 @@ import os
 import socket
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from dmtl import tracking
-from dmtl.config import Project, for_training
+from dmtl.config import Project, digest, for_training
 from dmtl.training import loop
 
 CELL = "nyud-full-mtl_baseline"
@@ -31,7 +33,7 @@ def tracked(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny project with tracking on and time enough to make a database."""
     monkeypatch.delenv("DMTL_TRACKING")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(tracking, "PATIENCE", 60.0)
+    monkeypatch.setattr(tracking, "LOCAL_PATIENCE", 60.0)
     return tiny
 
 
@@ -48,6 +50,8 @@ def test_a_run_has_its_name_parameters_and_curves(tracked: Path) -> None:
     assert (params["recipe.epochs"], params["cell.method"]) == ("2", "mtl_baseline")
     assert (tags["cell"], tags["scale"], tags["setting"], tags["method"]) == (CELL, "demo", "full", "mtl_baseline")
     assert curve == [(1,), (2,)]
+    parts = loop.parts_of(for_training(Project(tracked), CELL), Project(tracked).paths.shard("nyud", "train"))
+    assert (tags["data.sha256"], tags["config.sha256"]) == (parts["data"], digest(parts["config"]))
     assert (Project(tracked).paths.model(CELL) / "model.json").exists()
 
 
@@ -78,14 +82,58 @@ def test_an_interrupted_training_goes_on_in_its_run(tracked: Path, monkeypatch: 
 def test_a_server_that_never_answers_costs_a_few_seconds(
     tracked: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tracking, "PATIENCE", 1.0)
+    """A socket that takes connections and never answers: all that the training waits for is 1 % of its time and 5 s."""
+    waited = 0.0
+
+    def timed(method: str) -> None:
+        original = getattr(tracking.MlflowTracker, method)
+
+        def call(*args: object, **kwargs: object) -> None:
+            nonlocal waited
+            begun = time.monotonic()
+            original(*args, **kwargs)
+            waited += time.monotonic() - begun
+
+        monkeypatch.setattr(tracking.MlflowTracker, method, call)
+
+    for method in ("__init__", "log", "close"):
+        timed(method)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
         begun = time.monotonic()
         project = _train(tracked)
-        assert time.monotonic() - begun < 20
+        took = time.monotonic() - begun
     assert (project.paths.model(CELL) / "model.json").exists()
     assert "does not answer" in caplog.text
+    assert tracking.PATIENCE <= waited <= 0.01 * (took - waited) + 5
+    assert len([record for record in caplog.records if record.name == "dmtl.tracking"]) == 1
+
+
+def test_waiting_epochs_are_written_in_one_batch(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracker that comes up late writes all epochs at once, each once."""
+    from mlflow import MlflowClient
+
+    batches: list[int] = []
+    original = MlflowClient.log_batch
+
+    def log_batch(self: MlflowClient, run: str, metrics: Sequence[object] = (), **rest: object) -> None:
+        batches.append(len(metrics))
+        original(self, run, metrics=metrics, **rest)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+    held = FileLock(tracked / ".work" / "mlflow.lock")
+    (tracked / ".work").mkdir(exist_ok=True)
+    with held:
+        tracker = tracking.MlflowTracker(
+            f"sqlite:///{tracked}/mlflow.db", "nyud", "cell", {}, {"cell": "cell"}, tracked / "run", tracked
+        )
+        for epoch in range(1, 6):
+            tracker.log({"loss": 1.0 / epoch, "depth": 2.0}, step=epoch)
+    tracker.close(True)
+    assert batches == [0, 10]
+    with sqlite3.connect(tracked / "mlflow.db") as database:
+        curve = database.execute("select step from metrics where key = 'loss' order by step").fetchall()
+    assert curve == [(epoch,) for epoch in range(1, 6)]
 
 
 def test_a_database_that_cannot_be_made_costs_a_warning(

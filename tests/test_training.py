@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -15,13 +16,17 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
+from lightning_fabric import Fabric
 
 from dmtl.config import Project, for_training
+from dmtl.data.batch import Batch
+from dmtl.data.loading import noise_key
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.models import load_model, method_names
 from dmtl.training import checkpoint, loop
 from dmtl.training.checkpoint import Scratch
+from dmtl.training.epoch_losses import EpochLosses
 
 FILES = ("model.safetensors", "model.json", "history.json")
 
@@ -138,11 +143,13 @@ def test_two_processes_do_not_train_the_same_cell(tiny: Path) -> None:
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused(tiny: Path) -> None:
-    with Scratch(tiny, "demo/cell", "a" * 64) as scratch:
+    with Scratch(tiny, "demo/cell", "a" * 64, {"config.recipe.batch": 4}) as scratch:
         scratch.save({"step": 1})
-        scratch.identity = "b" * 64
-        with pytest.raises(UserError, match="of another configuration"):
-            scratch.load()
+    with Scratch(tiny, "demo/cell", "a" * 64, {"config.recipe.batch": 4}) as scratch:
+        scratch.save({"step": 1})
+        other = Scratch(tiny, "demo/cell", "a" * 12 + "b" * 52, {"config.recipe.batch": 3})
+        with pytest.raises(UserError, match=r"of another configuration \(config\.recipe\.batch 4, not 3\)"):
+            other.load()
         (scratch.folder / "checkpoint.pt").write_bytes(b"damaged")
         with pytest.raises(UserError, match=r"checkpoint\.pt is damaged"):
             scratch.load()
@@ -181,9 +188,64 @@ def test_checkpoints_are_rare_when_saving_is_slow(tiny: Path, monkeypatch: pytes
 
 def test_a_loss_that_is_not_finite_is_named(tiny: Path) -> None:
     _set(tiny, learning_rate=1e30)
-    with pytest.raises(UserError, match=r"nyud-full-mtl_baseline: the loss of \w+ is not finite in epoch 1"):
+    with pytest.raises(UserError, match=r"the (loss of \w+|gradient) is not finite in epoch 1, batch 2 \(images .*, .*, .*\)"):
         _train(tiny, "nyud-full-mtl_baseline")
     assert not Project(tiny).paths.model("nyud-full-mtl_baseline").exists()
+
+
+def test_the_first_bad_step_is_found_and_the_last_good_checkpoint_kept(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label that spoils one task's loss in the second epoch: named with its images; the checkpoint is of the step before."""
+    _set(tiny, epochs=3)
+    monkeypatch.setattr(checkpoint, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "COST_RATIO", 0)
+    original, seen = Batch.to, []
+
+    def spoilt(batch: Batch, device: torch.device) -> Batch:
+        seen.append(batch)
+        if len(seen) == 4:
+            batch.labels["depth"][:] = float("nan")
+        return original(batch, device)
+
+    monkeypatch.setattr(Batch, "to", spoilt)
+    with pytest.raises(UserError, match=r"the loss of depth is not finite in epoch 2, batch 2") as caught:
+        _train(tiny, "nyud-full-mtl_baseline")
+    shard = Shard(Project(tiny).paths.shard("nyud", "train"))
+    named = re.findall(r"\(images (.*?)\)", str(caught.value))[0].split(", ")
+    assert [noise_key(name, 0, 1) for name in named] == seen[3].keys.tolist()
+    assert set(named) <= set(shard.ids)
+    (file,) = (tiny / ".work").glob("demo/*/checkpoint.pt")
+    state = torch.load(file, weights_only=True)
+    assert (state["position"]["epoch"], state["position"]["batch"]) == (1, 1)
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+def test_a_loss_seen_late_or_never_has_its_own_mean(tiny: Path) -> None:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    losses = EpochLosses(("semseg", "depth", "normals"), torch.device("cpu"))
+    losses.add(fabric, {"semseg": torch.tensor(1.0), "total": torch.tensor(1.0), "gradient": torch.tensor(9.0)})
+    again = EpochLosses(("semseg", "depth", "normals"), torch.device("cpu"))
+    again.load_state_dict(losses.state_dict())
+    term = {"own": torch.tensor(3.0)}
+    again.add(fabric, {"depth": torch.tensor(2.0), **term, "total": torch.tensor(2.0), "gradient": torch.tensor(9.0)})
+    assert again.means(2) == {"semseg": 0.5, "depth": 1.0, "own": 1.5, "total": 1.5}
+    assert again.first_bad() is None
+    again.add(fabric, {"own": torch.tensor(float("inf")), "total": torch.tensor(2.0), "gradient": torch.tensor(9.0)})
+    assert again.first_bad() == ("own", 2)
+
+
+def test_a_full_disk_does_not_stop_a_training(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = _train(tiny, "nyud-full-mtl_baseline")
+    monkeypatch.setattr(checkpoint, "FIRST_SECONDS", 0.0)
+    said: list[str] = []
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.torch, "save", full)
+    monkeypatch.setattr(loop.tqdm, "write", said.append)
+    assert _train(tiny, "nyud-full-mtl_baseline") == expected
+    assert "No space left on device" in said[0]
+    assert "the training goes on" in said[0]
 
 
 def test_the_learning_rate_falls_by_epoch(tiny: Path) -> None:
@@ -275,6 +337,53 @@ def test_bfloat16_follows_float32(tiny: Path) -> None:
     assert single != mixed
     for a, b in zip(single, mixed, strict=True):
         assert b["losses"]["total"] == pytest.approx(a["losses"]["total"], rel=0.03)
+
+
+@pytest.mark.long
+def test_compiled_follows_plain(tiny: Path) -> None:
+    """torch.compile changes rounding and nothing else; a compiled training has the same files."""
+    _set(tiny, epochs=2)
+    plain = json.loads(_train(tiny, "nyud-onelabel-diffusion_feature")["history.json"])
+    _set(tiny, compile=True)
+    compiled = json.loads(_train(tiny, "nyud-onelabel-diffusion_feature")["history.json"])
+    for a, b in zip(plain, compiled, strict=True):
+        assert b["losses"] == pytest.approx(a["losses"], rel=1e-3)
+    load_model(Project(tiny).paths.model("nyud-onelabel-diffusion_feature"))
+
+
+def test_no_step_waits_for_the_device(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read from a tensor in a step: only at the end of an epoch, and when a checkpoint is due."""
+    reads: list[str] = []
+    steps: list[int] = []
+    for method in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__"):
+        original = getattr(torch.Tensor, method)
+
+        def read(tensor: torch.Tensor, *args: object, _as: object = original, _name: str = method, **kwargs: object) -> object:
+            if tensor.requires_grad or inside:
+                reads.append(_name)
+            return _as(tensor, *args, **kwargs)  # type: ignore[operator]
+
+        monkeypatch.setattr(torch.Tensor, method, read)
+    inside = False
+    to, add = Batch.to, EpochLosses.add
+
+    def begin(batch: Batch, device: torch.device) -> Batch:
+        nonlocal inside
+        inside = True
+        return to(batch, device)
+
+    def end(losses: EpochLosses, *args: object) -> None:
+        nonlocal inside
+        add(losses, *args)  # type: ignore[arg-type]
+        inside = False
+        steps.append(len(reads))
+
+    monkeypatch.setattr(Batch, "to", begin)
+    monkeypatch.setattr(EpochLosses, "add", end)
+    _set(tiny, epochs=2)
+    _train(tiny, "nyud-onelabel-diffusion_feature")
+    assert len(steps) == 4
+    assert reads == []
 
 
 def test_a_model_folder_is_enough(tiny: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A batch of partially labelled images: only the labels that exist, each beside the image it belongs to."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,6 +32,24 @@ class Batch:
             return {task: tensor for task, tensor in tensors.items() if task in tasks}
 
         return replace(self, labels=keep(self.labels), rows=keep(self.rows), weights=keep(self.weights))
+
+    def naming(self, tasks: Sequence[str]) -> "Batch":
+        """The same batch with each of `tasks` named, if only by no label at all, in their order.
+
+        Several processes need it: batch norm exchanges statistics on the way back, too, so where one of them labels a task, all
+        must go back through its layers. A network treats no label like any other number of them.
+        """
+
+        def named(tensors: dict[str, Tensor], empty: Callable[[str], Tensor]) -> dict[str, Tensor]:
+            return {task: tensors[task] if task in tensors else empty(task) for task in tasks}
+
+        size, images = self.images.shape[-2:], self.images
+        return replace(
+            self,
+            labels=named(self.labels, lambda task: images.new_empty(0, 3 if task == "normals" else 1, *size)),
+            rows=named(self.rows, lambda _: self.keys.new_empty(0)),
+            weights=named(self.weights, lambda _: images.new_empty(0)),
+        )
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`, copied without waiting."""

@@ -1,7 +1,8 @@
 """From shards to batches: what a setting shows, augmented and ordered as a pure function of (seed, epoch, image)."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,15 @@ class TrainingSet(Dataset):
         image, labels = augment(_image(self._shard, k), self._labels(k), rng, self.augmentation, size, self._hidden_semseg(k))
         return Example(*finish(image, labels, size), noise_key(self._shard.ids[k], self.seed, epoch))
 
+    def ids(self, indices: Iterable[int]) -> list[str]:
+        """Names of images, by their positions in this set."""
+        return [self._shard.ids[self.images[index]] for index in indices]
+
+    def labelled(self, indices: Iterable[int]) -> tuple[str, ...]:
+        """The tasks that some of these images carry a visible label of, in the benchmark's order."""
+        visible = self._visible[self.images[list(indices)]]
+        return tuple(task for t, task in enumerate(self._shard.outputs) if visible[:, t].any())
+
     def labels(self) -> Iterator[dict[str, Tensor]]:
         """The visible labels of each image, not augmented."""
         for k in self.images:
@@ -92,10 +102,14 @@ class EvaluationSet(Dataset):
 
 
 class EpochBatches(Sampler):
-    """Shuffled batches of (epoch, index), an epoch at a time, from any batch on; the incomplete last batch is dropped."""
+    """Shuffled batches of (epoch, index), an epoch at a time, from any batch on; the incomplete last batch is dropped.
 
-    def __init__(self, count: int, batch: int, seed: int, epoch: int, start: int = 0) -> None:
+    `share` = (k, n) gives of every batch the k-th of n parts, from 0: those of all processes are the batch of one.
+    """
+
+    def __init__(self, count: int, batch: int, seed: int, epoch: int, start: int = 0, share: tuple[int, int] = (0, 1)) -> None:
         self.count, self.batch, self.seed, self.epoch, self.start = count, min(batch, count), seed, epoch, start
+        self.share = share
 
     def __len__(self) -> int:
         return self.count // self.batch - self.start
@@ -103,19 +117,36 @@ class EpochBatches(Sampler):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
         for first in range(self.start * self.batch, self.count - self.batch + 1, self.batch):
-            yield [(self.epoch, int(index)) for index in order[first : first + self.batch]]
+            mine = order[first : first + self.batch][self.share[0] :: self.share[1]]
+            yield [(self.epoch, int(index)) for index in mine]
 
 
-def training_batches(data: TrainingSet, batch: int, epoch: int, start: int, workers: int) -> DataLoader:
-    """The batches of one epoch from number `start` on."""
-    sampler = EpochBatches(len(data), batch, data.seed, epoch, start)
-    return DataLoader(
-        data,
-        batch_sampler=sampler,
-        collate_fn=Collate(data.tasks),
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-    )
+class TrainingBatches:
+    """The batches of a training, or this process's share of each; the loading processes stay from one epoch to the next."""
+
+    def __init__(self, data: TrainingSet, batch: int, workers: int, share: tuple[int, int] = (0, 1)) -> None:
+        self._data = data
+        self._sampler = EpochBatches(len(data), batch, data.seed, epoch=0, share=share)
+        self._loader = DataLoader(
+            data,
+            batch_sampler=self._sampler,
+            collate_fn=Collate(data.tasks, self._sampler.batch / share[1]),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=_ignore_signals,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from number `start` on; a share names every task that the whole batch labels."""
+        sampler = self._sampler
+        sampler.epoch, sampler.start = epoch, start
+        if sampler.share == (0, 1):
+            yield from self._loader
+            return
+        whole = EpochBatches(sampler.count, sampler.batch, sampler.seed, epoch, start)
+        for batch, indices in zip(self._loader, whole, strict=True):
+            yield batch.naming(self._data.labelled(index for _, index in indices))
 
 
 def evaluation_batches(data: EvaluationSet, tasks: Sequence[str], batches: Sequence[list[int]]) -> DataLoader:
@@ -125,13 +156,18 @@ def evaluation_batches(data: EvaluationSet, tasks: Sequence[str], batches: Seque
 
 @dataclass(frozen=True)
 class Collate:
-    """Examples -> Batch; `tasks` are those that T counts."""
+    """Examples -> Batch; `tasks` are those that T counts.
+
+    `batch` is what B counts where these are one process's share of a batch: B / processes, because gradients are averaged over
+    the processes. None: the number of examples.
+    """
 
     tasks: Sequence[str]
+    batch: float | None = None
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         mask = torch.tensor([[task in example.labels for task in self.tasks] for example in examples])
-        weights = pair_weights(mask)
+        weights = pair_weights(mask) * (len(examples) / (self.batch or len(examples)))
         rows = {task: mask[:, t].nonzero()[:, 0] for t, task in enumerate(self.tasks) if mask[:, t].any()}
         return Batch(
             images=torch.stack([example.image for example in examples]),
@@ -140,6 +176,12 @@ class Collate:
             rows=rows,
             weights={task: weights[index, self.tasks.index(task)] for task, index in rows.items()},
         )
+
+
+def _ignore_signals(worker: int) -> None:
+    """A signal to the whole group of processes is for the training, which stops its loading processes itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def noise_key(image_id: str, seed: int, epoch: int) -> int:

@@ -14,7 +14,7 @@ from dmtl.errors import UserError
 from dmtl.files import read_json, replacing
 from dmtl.models.method import Method
 
-SHARED = {"method", "trunk", "decoders", "random"}  # files here that are no method
+SHARED = {"method", "trunk", "decoders", "random", "folding"}  # files here that are no method
 
 
 def method_names() -> list[str]:
@@ -33,8 +33,13 @@ def build(network: Network) -> Method:
     return importlib.import_module(f"dmtl.models.{network.method}").build(network)
 
 
-def load_model(folder: str | Path) -> Method:
+def load_model(folder: str | Path, precision: str | None = None) -> Method:
     """The trained network of a model folder (`model.json` and `model.safetensors`), in evaluation mode on the CPU.
+
+    Args:
+        folder: what a training or `import-official` wrote.
+        precision: `32-true` or `bf16-mixed` gives a copy made ready for inference, which cannot be trained (`models/folding.py`);
+            None gives the network as it was trained, in float32.
 
     Raises:
         UserError: a file is missing, damaged or does not fit the other.
@@ -50,7 +55,11 @@ def load_model(folder: str | Path) -> Method:
         if type(error).__module__.startswith("safetensors"):
             raise UserError(f"{folder / 'model.safetensors'} is damaged ({error}); train it again") from None
         raise
-    return model.eval()
+    if precision is None:
+        return model.eval()
+    from dmtl.models.folding import Inference
+
+    return Inference(model, precision)
 
 
 def save_weights(folder: Path, model: nn.Module) -> None:

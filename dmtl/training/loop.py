@@ -6,6 +6,7 @@ position, and a training that was interrupted ends as one that was not.
 
 import hashlib
 import signal
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -13,11 +14,10 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 from tqdm import tqdm
 
-from dmtl.config import Cell, Paths, Train, Training, digest
-from dmtl.data.loading import EpochBatches, TrainingSet, training_batches
+from dmtl.config import Cell, Paths, Train, Training, digest, flat
+from dmtl.data.loading import EpochBatches, TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.files import write_json
@@ -27,18 +27,21 @@ from dmtl.models.trunk import load_imagenet_weights
 from dmtl.tracking import Tracker, track
 from dmtl.training.balance import Balance, balance_for
 from dmtl.training.checkpoint import Scratch
+from dmtl.training.compiling import compile_parts
+from dmtl.training.devices import Agreement, launched, share_of, synchronise_batch_norm
+from dmtl.training.epoch_losses import GRADIENT, EpochLosses
 
 History = list[dict[str, Any]]  # one entry an epoch: network, epoch, learning rate, mean losses, weights of the balance
 
 
 @dataclass
 class Position:
-    """How far a training is: which network, epoch and batch come next, and the losses summed in this epoch so far."""
+    """How far a training is: which network, epoch and batch come next, and the state of this epoch's `EpochLosses` so far."""
 
     network: int = 0
     epoch: int = 0
     batch: int = 0
-    sums: dict[str, Tensor] = field(default_factory=dict)
+    losses: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,20 +76,32 @@ def train(training: Training, paths: Paths) -> None:
     unweighted = [task for task in shard.outputs if task not in training.recipe.task_weights]
     if unweighted:
         raise UserError(f"params.yaml: task_weights of {training.cell.benchmark} lacks '{unweighted[0]}': give it a weight")
-    identity = digest(training, _sha256(shard.path), *map(_sha256, code_of(training.cell)))
-    with Scratch(paths.root, f"{paths.scale}/{name}", identity) as scratch, track(training, paths, scratch.folder) as tracker:
-        torch.manual_seed(training.seed)
-        fabric = Fabric(accelerator="auto", devices=1, precision=training.recipe.precision)
-        model = build(training.network(shard.outputs))
-        if training.recipe.pretrained:
-            load_imagenet_weights(model, training.cell.backbone)
-        model.to(fabric.device)
-        if training.recipe.precision == "bf16-mixed":
-            model.to(memory_format=torch.channels_last)  # twice as fast in bf16; no gain for small maps in float32
-        with StopSignal() as stop:
-            run = Run(training, shard, model, fabric, scratch, tracker, stop)
-            _fit_all(run)
-        _write_model(run, paths, identity)
+    parts = parts_of(training, shard.path)
+    with ExitStack() as stack:
+        fabric = stack.enter_context(launched(training.recipe))
+        first = fabric.is_global_zero
+        about = flat(parts)
+        scratch = stack.enter_context(Scratch(paths.root, f"{paths.scale}/{name}", digest(parts), about, owner=first))
+        tracker = stack.enter_context(track(training, paths, scratch.folder, parts)) if first else Tracker()
+        model = _network(training, shard, fabric)
+        stop = stack.enter_context(StopSignal())
+        run = Run(training, shard, model, fabric, scratch, tracker, stop)
+        _fit_all(run)
+        if first:
+            _write_model(run, paths, digest(parts))
+
+
+def _network(training: Training, shard: Shard, fabric: Fabric) -> Method:
+    """A freshly initialised network, the same in every process."""
+    torch.manual_seed(training.seed)
+    model = build(training.network(shard.outputs))
+    if training.recipe.pretrained:
+        load_imagenet_weights(model, training.cell.backbone)
+    synchronise_batch_norm(model, fabric)
+    model.to(fabric.device)
+    if training.recipe.precision == "bf16-mixed":
+        model.to(memory_format=torch.channels_last)  # twice as fast in bf16; no gain for small maps in float32
+    return model
 
 
 def _fit_all(run: Run) -> None:
@@ -101,7 +116,7 @@ def _fit_all(run: Run) -> None:
     done = sum(steps[: run.position.network])
     if networks and run.position.network < len(networks):
         done += run.position.epoch * _batches(datasets[run.position.network], run.recipe) + run.position.batch
-    with tqdm(total=sum(steps), initial=done, desc=run.training.cell.name(), unit="step", disable=None) as bar:
+    with tqdm(total=sum(steps), initial=done, desc=run.training.cell.name(), unit="step", disable=_quiet(run)) as bar:
         for number in range(run.position.network, len(networks)):
             _fit(run, networks[number], datasets[number], state, bar)
             run.position = Position(network=number + 1)
@@ -120,63 +135,94 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
         run.model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         run.balance.load_state_dict(state["balance"])
+    if run.recipe.compile:
+        compile_parts(network)
     module, wrapped = run.fabric.setup(network, optimiser)
+    batches = TrainingBatches(data, run.recipe.batch, run.recipe.workers, share_of(run.fabric))
+    stop = Agreement(run.fabric)
     for epoch in range(run.position.epoch, run.recipe.epochs):
         rate = run.recipe.learning_rate * (1 - epoch / run.recipe.epochs) ** run.recipe.poly_power
         for group, own_rate in zip(wrapped.param_groups, own_rates, strict=True):
             group["lr"] = own_rate(epoch) if own_rate else rate
-        for batch in training_batches(data, run.recipe.batch, epoch, run.position.batch, run.recipe.workers):
+        epoch_losses = EpochLosses(network.tasks, run.fabric.device)
+        if run.position.losses:
+            epoch_losses.load_state_dict(run.position.losses)
+        for batch in batches.epoch(epoch, run.position.batch):
             wrapped.zero_grad()
             losses = run.balance.backward(run.fabric, module(batch.to(run.fabric.device)), (epoch, run.position.batch))
-            run.fabric.clip_gradients(module, wrapped, max_norm=run.recipe.clip, error_if_nonfinite=False)
+            norm = run.fabric.clip_gradients(module, wrapped, max_norm=run.recipe.clip, error_if_nonfinite=False)
             wrapped.step()
-            for task, loss in losses.items():
-                run.position.sums[task] = run.position.sums.get(task, 0) + loss.double()
+            epoch_losses.add(run.fabric, {**losses, GRADIENT: norm})
             run.position.batch += 1
             bar.update()
-            if run.stop.requested or run.scratch.due():
-                _save(run, wrapped.optimizer)
-        _end_epoch(run, name, epoch, rate, bar)
+            signalled = stop(run.stop.requested)
+            if signalled or run.scratch.due():
+                _save(run, wrapped.optimizer, epoch_losses, signalled)
+        _end_epoch(run, name, rate, epoch_losses, bar)
 
 
-def _end_epoch(run: Run, name: str, epoch: int, rate: float, bar: tqdm) -> None:
+def _end_epoch(run: Run, name: str, rate: float, losses: EpochLosses, bar: tqdm) -> None:
     """Note the epoch's mean losses and move on to the next."""
-    means = {task: float(total) / run.position.batch for task, total in run.position.sums.items()}
-    _require_finite(run, means)
+    _require_finite(run, losses)
+    means, epoch = losses.means(run.position.batch), run.position.epoch + 1
     weights = run.balance.end_epoch()
-    entry = {"network": name, "epoch": epoch + 1, "learning_rate": rate, "losses": means}
+    entry = {"network": name, "epoch": epoch, "learning_rate": rate, "losses": means}
     run.history.append(entry | ({"weights": weights} if weights else {}))
     noted = means | {f"weight/{task}": value for task, value in weights.items()}
-    run.tracker.log({f"{name}/{task}": value for task, value in noted.items()}, step=epoch + 1)
+    run.tracker.log({f"{name}/{task}": value for task, value in noted.items()}, step=epoch)
     bar.set_postfix(loss=f"{means['total']:.3f}")
-    run.position = Position(network=run.position.network, epoch=epoch + 1)
+    run.position = Position(network=run.position.network, epoch=epoch)
 
 
-def _save(run: Run, optimiser: torch.optim.Optimizer) -> None:
+def _save(run: Run, optimiser: torch.optim.Optimizer, losses: EpochLosses, signalled: int | None) -> None:
     """Write a checkpoint; end the process if it was told to stop."""
-    _require_finite(run, {task: float(total) for task, total in run.position.sums.items()})
+    _require_finite(run, losses)
     state = {
         "model": run.model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "balance": run.balance.state_dict(),
-        "position": vars(run.position),
+        "position": {**vars(run.position), "losses": losses.state_dict()},
         "history": run.history,
     }
-    run.scratch.save(state)
-    run.stop.end_if_requested()
+    try:
+        run.scratch.save(state)
+    except UserError as error:
+        if signalled:
+            raise
+        tqdm.write(f"warning: {error}; the previous checkpoint stays and the training goes on")
+    if signalled:
+        run.fabric.barrier()  # the first process has saved
+        raise SystemExit(128 + signalled if run.fabric.is_global_zero else 0)
 
 
 def _restore_position(run: Run, state: dict[str, Any] | None) -> None:
     if state is not None:
         run.position, run.history = Position(**state["position"]), state["history"]
-        tqdm.write(f"{run.training.cell.name()}: going on at epoch {run.position.epoch + 1}, batch {run.position.batch + 1}")
+        if run.fabric.is_global_zero:
+            where = f"epoch {run.position.epoch + 1}, batch {run.position.batch + 1}"
+            tqdm.write(f"{run.training.cell.name()}: going on at {where}")
 
 
-def _require_finite(run: Run, losses: dict[str, float]) -> None:
-    bad = [task for task, value in losses.items() if value != value or value in (float("inf"), float("-inf"))]
-    if bad:
-        where = f"epoch {run.position.epoch + 1}, by batch {run.position.batch}"
-        raise UserError(f"{run.training.cell.name()}: the loss of {bad[0]} is not finite in {where}; try a lower learning_rate")
+def _require_finite(run: Run, losses: EpochLosses) -> None:
+    """Stop before a checkpoint is written over a good one; the first process tells for all."""
+    bad = losses.first_bad() if run.fabric.is_global_zero else None
+    if bad is None:
+        return
+    name, step = bad
+    _, network = list(run.model.trainings())[run.position.network]
+    data = _dataset(run, network)
+    order = EpochBatches(len(data), run.recipe.batch, data.seed, run.position.epoch, start=step)
+    images = ", ".join(data.ids(index for _, index in next(iter(order))))
+    what = "gradient" if name == GRADIENT else f"loss of {name}"
+    raise UserError(
+        f"{run.training.cell.name()}: the {what} is not finite in epoch {run.position.epoch + 1}, batch {step + 1} "
+        f"(images {images}); the last good checkpoint, if any, stays in {run.scratch.folder}; try a lower learning_rate"
+    )
+
+
+def _quiet(run: Run) -> bool | None:
+    """No progress bar but the first process's, and that on a terminal."""
+    return None if run.fabric.is_global_zero else True
 
 
 def _dataset(run: Run, network: Method) -> TrainingSet:
@@ -199,9 +245,16 @@ def _write_model(run: Run, paths: Paths, identity: str) -> None:
         "scale": paths.scale,
         "seed": run.training.seed,
         "network": run.training.network(run.shard.outputs).model_dump(mode="json"),
+        "precision": run.recipe.precision,
         "identity": identity,
     }
     write_json(folder / "model.json", description)
+
+
+def parts_of(training: Training, shard: Path) -> dict[str, Any]:
+    """What decides a training's weights: its configuration, and hashes of its data and of its code."""
+    code = digest(*map(_sha256, code_of(training.cell)))
+    return {"config": training.model_dump(mode="json"), "data": _sha256(shard), "code": code}
 
 
 def code_of(cell: Cell) -> list[Path]:
@@ -233,11 +286,6 @@ class StopSignal:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    def end_if_requested(self) -> None:
-        """Leave the process with the signal's exit status."""
-        if self.requested is not None:
-            raise SystemExit(128 + self.requested)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = number

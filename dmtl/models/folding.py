@@ -1,0 +1,79 @@
+"""A trained network made ready for inference: batch norm folded into the convolution before it, in the precision asked for.
+
+Each batch norm in evaluation mode is an affine map a channel, so it goes into the weights of the convolution that feeds it
+(exact to rounding). All of it is done to a copy: the network itself stays as it was trained.
+"""
+
+import copy
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+from dmtl.models.method import Maps, Method
+
+
+def folded(model: Method) -> Method:
+    """A copy in evaluation mode without the batch norms of its ResNet blocks and backbones."""
+    model = copy.deepcopy(model).eval().requires_grad_(False)
+    for module in model.modules():
+        for convolution, norm in _pairs(module):
+            _fold(module, convolution, norm)
+    return model
+
+
+class Inference(Method):
+    """A network's predictions by a folded copy of it, which computes in `precision`.
+
+    Args:
+        model: any trained network.
+        precision: `32-true` or `bf16-mixed`; the latter holds the weights of convolutions and linear layers in bfloat16.
+    """
+
+    def __init__(self, model: Method, precision: str) -> None:
+        super().__init__(model.outputs)
+        self.precision = precision
+        self.network = folded(model)
+        if precision == "bf16-mixed":
+            for layer in self.network.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    layer.to(torch.bfloat16)  # once, and not in every call
+        self.network.to(memory_format=torch.channels_last)
+        self.eval()
+
+    def forward(self, batch: Any) -> Maps:
+        raise NotImplementedError("a network for inference has no training losses")
+
+    def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+            return self.network.maps(images, noise, keys)
+
+
+def _pairs(module: nn.Module) -> list[tuple[str, str]]:
+    """Names of a convolution and of the batch norm that alone reads it."""
+    if isinstance(module, BasicBlock | Bottleneck):
+        numbers = (1, 2, 3) if isinstance(module, Bottleneck) else (1, 2)
+        return [(f"conv{n}", f"bn{n}") for n in numbers]
+    if _has(module, "conv1", nn.Conv2d) and _has(module, "bn1", nn.BatchNorm2d):
+        return [("conv1", "bn1")]  # a backbone's stem
+    if isinstance(module, nn.Sequential):  # a shortcut, or any layers in a row
+        layers = list(module.named_children())
+        kinds = pairwise(layers)
+        return [(a, b) for (a, x), (b, y) in kinds if isinstance(x, nn.Conv2d) and isinstance(y, nn.BatchNorm2d)]
+    return []
+
+
+def _has(module: nn.Module, name: str, kind: type[nn.Module]) -> bool:
+    return isinstance(getattr(module, name, None), kind)
+
+
+def _fold(module: nn.Module, convolution: str, norm: str) -> None:
+    conv, bn = module.get_submodule(convolution), module.get_submodule(norm)
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(bn, nn.BatchNorm2d)
+    setattr(module, convolution, fuse_conv_bn_eval(conv, bn))
+    setattr(module, norm, nn.Identity())

@@ -1,0 +1,66 @@
+"""A network made ready for inference predicts what the trained one does."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+from torch import nn
+
+from dmtl.config import Project, for_training
+from dmtl.models import build, method_names
+from dmtl.models.folding import Inference, folded
+from dmtl.models.method import Method
+
+OUTPUTS = {"semseg": 5, "depth": 1, "normals": 3}
+
+
+def _trained(tiny: Path, method: str, backbone: str = "resnet18") -> Method:
+    """A network whose batch norms have statistics and scales of their own."""
+    grid = yaml.safe_load((ROOT / "grid.yaml").read_text())["cells"]
+    cell = next(key for key, made_of in grid.items() if made_of["method"] == method and made_of["benchmark"] == "nyud")
+    torch.manual_seed(0)
+    network = for_training(Project(tiny), cell).network(OUTPUTS).model_copy(update={"backbone": backbone})
+    model = build(network)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+    return model.eval()
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_folding_is_exact_and_done_to_a_copy(tiny: Path, method: str) -> None:
+    model = _trained(tiny, method)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    copy = folded(model)
+    images = torch.randn(2, 3, 64, 64)
+    keys = torch.tensor([3, 5])
+    for stage, maps in model.predict(images, keys=keys).items():
+        for task, expected in maps.items():
+            difference = (copy.predict(images, keys=keys)[stage][task] - expected).abs().max()
+            assert difference <= 1e-5 * expected.abs().max().clamp(min=1)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_no_batch_norm_is_left(tiny: Path) -> None:
+    for backbone in ("resnet18", "resnet50"):
+        model = folded(_trained(tiny, "mtl_baseline", backbone))
+        assert not [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 1e-5), ("bf16-mixed", 0.1)])
+def test_inference_predicts_in_its_precision(tiny: Path, precision: str, tolerance: float) -> None:
+    model = _trained(tiny, "diffusion_feature")
+    ready = Inference(model, precision)
+    images = torch.randn(1, 3, 64, 64)
+    expected, predicted = model.predict(images)["final"], ready.predict(images)["final"]
+    assert not ready.training
+    for task, one in expected.items():
+        assert predicted[task].dtype == torch.float32
+        relative = (predicted[task] - one).norm() / one.norm()
+        assert relative <= tolerance
+        assert (relative > 1e-4) == (precision == "bf16-mixed"), "bfloat16 is what it says"
