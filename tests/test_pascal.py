@@ -348,7 +348,7 @@ BAD = [
     (_truncated(PHOTO, 400), r"2008_1\.jpg is truncated or no image"),
     (_truncated(PHOTO, 0), r"2008_1\.jpg is truncated or no image"),
     (_truncated(SEMSEG, 50), r"2008_1\.png is truncated or no image"),
-    (_saved(PHOTO, np.zeros((*SIZE, 3), np.uint8), "CMYK"), r"2008_1\.jpg is an image of mode CMYK, but RGB is expected"),
+    (_saved(PHOTO, np.zeros((*SIZE, 3), np.uint8), "CMYK"), r"2008_1\.jpg is an image of mode CMYK, but RGB or L is expected"),
     (_saved(PHOTO, np.zeros((40, 30, 3), np.uint8)), r"2008_1\.mat is 30x40, but its photo 40x30: one of them was turned"),
     (_saved(SEMSEG, np.full(SIZE, 21, np.uint8)), r"2008_1\.png: class 21 at \(0, 0\) is outside 0\.\.20"),
     (_saved(SEMSEG, np.zeros((*SIZE, 3), np.uint8)), r"2008_1\.png is an image of mode RGB, but P or L is expected"),
