@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dmtl.benchmarks import rooms
-from dmtl.benchmarks.sample import Sample
+from dmtl.benchmarks.sample import Fit, Sample
 from dmtl.benchmarks.sources import check_range, load_npy
 from dmtl.errors import UserError
 from dmtl.tasks import IGNORE
@@ -19,6 +19,7 @@ CLASSES = (
     "bed", "books", "ceiling", "chair", "floor", "furniture", "objects", "picture", "sofa", "table", "tv", "wall", "window",
 )  # fmt: skip
 SIZE = (288, 384)
+FIT: Fit = "resize"
 ARRAYS = ("image", "label", "depth", "normal")
 SCENES = rooms  # what draws the synthetic ones
 LONGEST_NORMAL = 1.01  # stored normals are unit vectors to rounding, or zero

@@ -1,11 +1,14 @@
 """One labelled image as every benchmark hands it on, and how it is brought to another size."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from dmtl.tasks import TASKS
+
+Fit = Literal["resize", "pad"]  # how a benchmark's images come to a shard's canvas: filling it, or as they are
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,14 @@ class Sample:
 
     image: np.ndarray
     labels: dict[str, np.ndarray]
+
+    def brought_to(self, size: tuple[int, int], fit: Fit) -> "Sample":
+        """The sample as a canvas of `size` (height, width) holds it: filling it, or scaled down only where it is larger."""
+        height, width = self.image.shape[:2]
+        if fit == "resize":
+            return self.resized(size)
+        scale = min(size[0] / height, size[1] / width, 1)
+        return self.resized((max(1, round(height * scale)), max(1, round(width * scale))))
 
     def resized(self, size: tuple[int, int]) -> "Sample":
         """The sample at `size` (height, width): the image averaged over pixels, labels taken from the nearest one."""

@@ -91,6 +91,10 @@ class Shard:
         """`(N, T)` uint8: which labels the setting shows."""
         return self._read(f"label_mask/{setting}", slice(None))
 
+    def content_size(self, k: int) -> tuple[int, int]:
+        """(height, width) of image k in the shard; its canvas is `size`."""
+        return self.size
+
     def image(self, k: int) -> np.ndarray:
         """`(H, W, 3)` uint8."""
         return self._read("image", k)

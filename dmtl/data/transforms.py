@@ -61,6 +61,12 @@ def horizontal_flip(image: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
     return image.flip(-1), flipped
 
 
+def centred(canvas: Sequence[int], content: Sequence[int]) -> tuple[slice, slice]:
+    """Rows and columns that content (height, width) fills in the middle of a canvas (height, width)."""
+    top, left = ((whole - part) // 2 for whole, part in zip(canvas, content, strict=True))
+    return slice(top, top + content[0]), slice(left, left + content[1])
+
+
 def hide_invalid(labels: Labels) -> Labels:
     """Depth 0 and zero normals become 255 = ignore."""
     hidden = dict(labels)
