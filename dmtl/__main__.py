@@ -27,6 +27,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print the result file's content instead of a table")
     evaluate.set_defaults(run=_evaluate)
 
+    predict = commands.add_parser("predict", help="all tasks of your own images, as colour pictures and arrays")
+    predict.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or glob patterns")
+    predict.add_argument("--model", type=Path, required=True, metavar="MODEL_FOLDER", help="such as models/<scale>/<cell>")
+    predict.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="gets a folder an image (dmtl/predict.py lists what)"
+    )
+    predict.set_defaults(run=_predict)
+
     official = commands.add_parser("import-official", help="turn the authors' released checkpoint into a model folder")
     official.add_argument("file", type=Path, metavar="FILE", help="their Feature Diffusion weights for PASCAL, a .pth file")
     official.add_argument("--out", type=Path, required=True, metavar="MODEL_FOLDER")
@@ -66,6 +74,13 @@ def _table(metrics: dict) -> str:
             initial = f"{metrics['initial'][task][name]:.4f}" if metrics["initial"] else "-"
             lines.append(f"{task:<12} {name:<12} {value:>10.4f} {initial:>10}")
     return "\n".join(lines)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from dmtl.predict import predict_files
+
+    if predict_files(arguments.images, arguments.model, arguments.out):
+        raise SystemExit(2)
 
 
 def _import_official(arguments: argparse.Namespace) -> None:

@@ -80,7 +80,7 @@ def error(task: str, prediction: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 
 def to_bytes(benchmark: str, task: str, values: np.ndarray) -> np.ndarray:
-    """A map in one byte a value: classes as they are, probabilities and depth in steps of 1/254 of their range, normals 127.5 (n + 1)."""
+    """A map in one byte a value: classes, probabilities and depth in steps of 1/254 of their range, normals 127.5 (n + 1)."""
     of = kind(task)
     if of == "classes":
         return values
