@@ -225,6 +225,9 @@ class Paths(Block):
     def result(self, cell: str) -> Path:
         return self.root / "results" / self.scale / f"{cell}.json"
 
+    def gallery(self, cell: str) -> Path:
+        return self.root / "results" / self.scale / f"{cell}.gallery.npz"
+
     def reports(self) -> Path:
         return self.root / "reports" / self.scale
 

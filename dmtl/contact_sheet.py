@@ -96,6 +96,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, about: Legend, left: int, top: int, 
         part = width / len(about.stops)
         for number, colour in enumerate(about.stops):
             draw.rectangle((left + number * part, top, left + (number + 1) * part, top + SWATCH), fill=colour)
+        draw.rectangle((left, top, left + width, top + SWATCH), outline="black")
         draw.text((left, top + LINE - 3), about.low, fill="black", font=FONT)
         end = draw.textlength(about.high, font=FONT)
         draw.text((left + width - end, top + LINE - 3), about.high, fill="black", font=FONT)

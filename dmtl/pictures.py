@@ -26,7 +26,7 @@ PALETTES = {  # in the order of the benchmark's class names
 LARGEST_ANGLE = 60.0  # degrees; larger errors look like this one
 HATCH = ((255, 255, 255), (176, 176, 176))
 HATCH_WIDTH = 3  # pixels
-AXES = (("x", "#ff8080"), ("y", "#80ff80"), ("z", "#8080ff"))  # the colour of the unit vector along each axis
+AXES = (("+x", "#ff8080"), ("+y", "#80ff80"), ("+z", "#8080ff"))  # the colour of the unit vector along each axis
 STOPS = 9
 
 
