@@ -2,7 +2,10 @@
 
 import base64
 import io
+import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -324,3 +327,61 @@ def test_scores_are_those_of_each_image_by_itself() -> None:
     assert {name: value["depth"] for name, value in found["final"].items()} == pytest.approx(
         {"w": np.nan, "z": 4, "x": 2}, nan_ok=True
     )
+
+
+PROBE = """
+<script>
+const one = (selector) => document.querySelector(selector), said = {};
+const part = one(".benchmark"), slider = one("[data-slider]"), image = slider.closest("details");
+const seen = () => [...image.querySelectorAll(".strip .panel:last-child .stack .picture")]
+  .filter((picture) => picture.getAttribute("aria-hidden") !== "true")
+  .map((picture) => picture.dataset.stage + "@" + picture.style.opacity);
+const rows = () => [...part.querySelectorAll("tbody tr")].filter((row) => !row.hidden);
+said.start = seen().slice(0, 1);
+slider.value = 0.5; slider.dispatchEvent(new Event("input"));
+said.between = seen().slice(0, 2); said.text = slider.getAttribute("aria-valuetext");
+image.querySelectorAll("[data-stop]")[1].click();
+said.stop = seen().slice(0, 1); said.pressed = image.querySelector("[aria-pressed=true]").textContent;
+said.once = image.querySelector(".panel .stack .seen").dataset.stage;
+one(".frame").click();
+said.zoom = one("#images").style.getPropertyValue("--zoom");
+part.querySelector("[data-most]").click();
+said.shares = rows().map((row) => Number(row.lastElementChild.dataset.value));
+said.shown = rows().map((row) => row.lastElementChild.textContent);
+said.sorted = part.querySelector("[aria-sort]").textContent;
+part.querySelectorAll("thead button")[0].click();
+said.names = rows().map((row) => row.cells[0].textContent);
+const pick = part.querySelector("[data-pick=task]"); pick.value = "depth"; pick.dispatchEvent(new Event("change"));
+said.filtered = [...new Set(rows().map((row) => row.dataset.task))];
+const b = part.querySelector("[data-pick=b]"); b.value = "0"; b.dispatchEvent(new Event("change"));
+said.same = [...new Set(rows().map((row) => row.lastElementChild.textContent))];
+part.querySelector("tbody tr:last-child a").click();
+said.opened = part.querySelectorAll("details.image[open]").length;
+document.body.innerHTML = "<pre>SAID" + JSON.stringify(said) + "</pre>";
+</script>
+"""
+
+
+def test_the_controls_work_in_a_browser(html: str, tmp_path: Path) -> None:
+    """Slider, zoom, sorting, comparing and links, in a real browser."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    (tmp_path / "page.html").write_text(f"<!DOCTYPE html><html><body>{html}{PROBE}</body></html>")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
+    done = subprocess.run([browser, *options, (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=120)
+    said = json.loads(re.search(r"SAID(\{.*\})", done.stdout)[1])  # type: ignore[index]
+    assert said["start"] == ["final@1"]
+    assert said["between"] == ["label@1", "initial@0.5"]
+    assert said["text"] == "50 % label, 50 % initial"
+    assert (said["stop"], said["pressed"], said["once"]) == (["initial@1"], "initial", "final")
+    assert said["zoom"] == "4"
+    sizes = [abs(share) for share in said["shares"]]
+    assert len(sizes) == 24
+    assert sizes == sorted(sizes, reverse=True)
+    assert [float(text.replace("−", "-")) for text in said["shown"]] == pytest.approx(said["shares"], abs=0.051)
+    assert said["sorted"].startswith("B better than A")
+    assert said["names"] == [str(10 * k + 2) for k in range(8) for _ in range(3)]
+    assert said["filtered"] == ["depth"]
+    assert said["same"] == ["+0.0"]
+    assert said["opened"] == 2

@@ -31,7 +31,7 @@
         picture.style.opacity = picture === below ? 1 : on ? share : 0;
         picture.style.zIndex = on && picture !== below ? 1 : 0;
         picture.setAttribute("aria-hidden", String(!on));
-        picture.classList.toggle("top", picture === (share > 0.5 ? above : below));
+        picture.classList.toggle("seen", picture === (share > 0.5 ? above : below));
       }
     }
     const percent = Math.round(share * 100);
