@@ -11,6 +11,7 @@ import torch
 from dmtl import load_model
 from dmtl.errors import UserError
 from dmtl.official import TASKS, import_official, our_name
+from dmtl.predict import Predictor
 
 SCHEDULE = ("alphas", "betas", "posterior", "lvlb", "logvar")
 
@@ -47,6 +48,7 @@ def test_the_authors_outputs_are_reproduced(shared_data: Path, tmp_path: Path) -
     channel, y, x = np.mgrid[:3, :128, :128]
     image = torch.from_numpy(np.sin(0.11 * x + 0.07 * y * (channel + 1) + channel).astype(np.float32))
     final = load_model(tmp_path / "model").predict(image[None], noise=0.0)["final"]
+    assert Predictor.load(tmp_path / "model").size == (512, 512)
     expected = np.load(shared_data / "official_checkpoint" / "outputs_128.npz")
     assert len(expected.files) == 5
     for name in expected.files:
