@@ -57,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     launch.add_argument("--gpus-per-cell", type=float, metavar="N", help="default: 1 where the cluster has GPUs, else 0")
     launch.add_argument("--project", default=".", metavar="FOLDER", help="folder of params.yaml and grid.yaml")
     launch.set_defaults(run=_launch)
+    predict = commands.add_parser("predict", help="all tasks of your own images, as colour pictures and arrays")
+    predict.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or glob patterns")
+    predict.add_argument("--model", type=Path, required=True, metavar="MODEL_FOLDER", help="such as models/<scale>/<cell>")
+    predict.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="gets a folder an image (dmtl/predict.py lists what)"
+    )
+    predict.set_defaults(run=_predict)
 
     official = commands.add_parser("import-official", help="turn the authors' released checkpoint into a model folder")
     official.add_argument("file", type=Path, metavar="FILE", help="their Feature Diffusion weights for PASCAL, a .pth file")
@@ -150,6 +157,13 @@ def _table(metrics: dict) -> str:
             initial = f"{metrics['initial'][task][name]:.4f}" if metrics["initial"] else "-"
             lines.append(f"{task:<12} {name:<14} {value:>10.4f} {initial:>10}")
     return "\n".join(lines)
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    from dmtl.predict import predict_files
+
+    if predict_files(arguments.images, arguments.model, arguments.out):
+        raise SystemExit(2)
 
 
 def _import_official(arguments: argparse.Namespace) -> None:

@@ -322,6 +322,9 @@ class Paths(Block):
     def statistics(self, cell: str) -> Path:
         return self.result(cell).with_suffix(".npz")
 
+    def gallery(self, cell: str) -> Path:
+        return self.result(cell).with_suffix(".gallery.npz")
+
     def reports(self) -> Path:
         return self.root / "reports" / self.scale
 

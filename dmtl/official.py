@@ -18,6 +18,7 @@ from dmtl.files import write_json
 from dmtl.models import build, save_weights
 
 OUTPUTS = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}  # PASCAL, in the authors' order
+SIZE = [512, 512]  # of the images that it was trained on
 TASKS = {"sal": "saliency", "edge": "boundary"}  # their names -> ours, where they differ
 SCHEDULE = (  # of the diffusion: constants, which we compute
     "betas",
@@ -99,6 +100,7 @@ def import_official(file: Path, out: Path) -> None:
     model.load_state_dict(state, assign=True)
     save_weights(out, model)
     description = {"cell": "pascal-onelabel-diffusion_feature", "scale": "released", "seed": 0}
+    description |= {"benchmark": "pascal", "size": SIZE}
     write_json(out / "model.json", description | {"network": RELEASED.model_dump(mode="json")})
 
 

@@ -16,6 +16,7 @@ from dmtl.benchmarks import pascal
 from dmtl.errors import UserError
 from dmtl.models import build, read_description
 from dmtl.official import OUTPUTS, RELEASED, SCHEDULE, TASKS, import_official, their_name
+from dmtl.predict import Predictor
 
 
 def _keys(shared_data: Path) -> dict[str, tuple[int, ...]]:
@@ -54,6 +55,7 @@ def test_the_authors_outputs_are_reproduced(shared_data: Path, tmp_path: Path) -
     channel, y, x = np.mgrid[:3, :128, :128]
     image = torch.from_numpy(np.sin(0.11 * x + 0.07 * y * (channel + 1) + channel).astype(np.float32))
     final = load_model(tmp_path / "model").predict(image[None], noise=0.0)["final"]
+    assert Predictor.load(tmp_path / "model").size == (512, 512)
     expected = np.load(shared_data / "official_checkpoint" / "outputs_128.npz")
     assert len(expected.files) == 5
     for name in expected.files:

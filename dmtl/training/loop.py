@@ -244,6 +244,8 @@ def _write_model(run: Run, paths: Paths, identity: str) -> None:
         "cell": run.training.cell.name(),
         "scale": paths.scale,
         "seed": run.training.seed,
+        "benchmark": run.training.cell.benchmark,
+        "size": list(map(int, run.shard.size)),
         "network": run.training.network(run.shard.outputs).model_dump(mode="json"),
         "precision": run.recipe.precision,
         "identity": identity,
