@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from dmtl.benchmarks.sample import NO_NORMAL
 from dmtl.tasks import IGNORE, TASKS
 
 Kind = Literal["classes", "probability", "depth", "normals"]
-NO_NORMAL = 128  # in all three bytes of a normal: a vector of length 0.007, which no unit vector is
 LEVELS = IGNORE - 1  # the largest byte of a value
 
 

@@ -1,4 +1,4 @@
-"""Evaluate one trained cell on the test shard: -> results/<scale>/<cell>.json and each image's statistics beside it, .npz."""
+"""Evaluate one trained cell on the test shard: -> results/<scale>/<cell>.json, .npz (each image), .gallery.npz (some)."""
 
 import _root  # noqa: F401
 
@@ -12,11 +12,14 @@ def evaluate_cell(project: Project, cell: str) -> None:
     from dmtl.data.shards import Shard
     from dmtl.evaluation import evaluate
     from dmtl.files import read_json, write_json
+    from dmtl.gallery import make_gallery
     from dmtl.models import load_model, read_description
 
     benchmark = for_evaluation(project, cell).benchmark
     folder, shard = project.paths.model(cell), Shard(project.paths.shard(benchmark, "val"))
-    images = evaluate(load_model(folder), shard, read_description(folder))
+    model, description = load_model(folder), read_description(folder)
+    images = evaluate(model, shard, description)
+    make_gallery(model, shard, description).save(project.paths.gallery(cell))
     images.save(project.paths.statistics(cell))
     write_json(project.paths.result(cell), images.result() | {"history": read_json(folder / "history.json", list)})
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Protocol
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -19,6 +18,7 @@ from PIL import Image
 from dmtl.config import Grid, Paths
 from dmtl.gallery import REFERENCE, Gallery, load_gallery
 from dmtl.maps import error, kind
+from dmtl.metrics.per_image import PerImage
 from dmtl.pictures import Legend, error_legend, error_picture, legend, picture
 from dmtl.tasks import TASKS
 
@@ -30,23 +30,7 @@ LOSSY = 82  # quality of photos and normals, whose exact values nobody reads off
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]  # stage -> image id -> task -> the task's headline metric
 
 
-class Statistics(Protocol):
-    """What is read of a file of per-image statistics (`dmtl.metrics.per_image.PerImage`)."""
-
-    ids: np.ndarray
-    index: np.ndarray
-    tables: dict[str, dict[str, np.ndarray]]
-
-    def metrics(self) -> Mapping[str, "HasScores"]: ...
-
-
-class HasScores(Protocol):
-    """A metric that divides sums `(..., K)`."""
-
-    def scores(self, totals: np.ndarray) -> Mapping[str, np.ndarray]: ...
-
-
-def image_scores(statistics: Statistics, ids: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+def image_scores(statistics: PerImage, ids: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
     """The headline metric of each image by itself; NaN where nothing in it counts."""
     place = {str(statistics.ids[k]): row for row, k in enumerate(statistics.index)}
     rows = [place[name] for name in ids]

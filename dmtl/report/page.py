@@ -39,7 +39,12 @@ class Chart:
 
 
 def page(
-    scale: str, tables: Mapping[int, list[Section]], steps: Sequence[StepEntry], results: Results, runs: Sequence[Run]
+    scale: str,
+    tables: Mapping[int, list[Section]],
+    steps: Sequence[StepEntry],
+    results: Results,
+    runs: Sequence[Run],
+    gallery: str,
 ) -> str:
     """The page of a scale as HTML.
 
@@ -48,11 +53,13 @@ def page(
         steps: the numbers of Fig. 6.
         results: of every row, for Fig. 8.
         runs: every evaluated training.
+        gallery: HTML of the test images, or nothing.
     """
     charts = [chart for chart in (_steps(steps), _refinement(results), *_curves(runs)) if chart]
     listed = [{"number": n, "title": TITLES[n], "parts": list(map(_part, parts))} for n, parts in tables.items()]
     contents = [{"id": f"table{n}", "title": f"Table {n}"} for n in tables]
     contents += [{"id": chart.id, "title": chart.title} for chart in charts]
+    contents += [{"id": "images", "title": "Test images"}] if gallery else []
     environment = Environment(
         loader=PackageLoader("dmtl.report"), autoescape=select_autoescape(["j2"]), undefined=StrictUndefined, trim_blocks=True
     )
@@ -64,6 +71,7 @@ def page(
         contents=[*contents, {"id": "missing", "title": "What is missing"}, {"id": "made", "title": "What made this page"}],
         tables=listed,
         charts=charts,
+        gallery=gallery,
         missing=list(_missing(tables)),
         commands=_commands(scale),
         versions=", ".join(f"{name} {version(name)}" for name in VERSIONS),

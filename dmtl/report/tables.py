@@ -8,7 +8,9 @@ from statistics import mean
 
 from dmtl.config import Grid, Paths
 from dmtl.files import replacing, write_json
-from dmtl.report.entries import UNITS, Costs, Entry, StepEntry, table_entries, tables
+from dmtl.metrics.per_image import load_per_image
+from dmtl.report.entries import METHODS, UNITS, Costs, Entry, StepEntry, table_entries, tables
+from dmtl.report.gallery import gallery_html, image_scores, load_galleries
 from dmtl.report.latex import latex
 from dmtl.report.layout import sections
 from dmtl.report.markdown import markdown
@@ -37,7 +39,8 @@ def write_report(grid: Grid, paths: Paths, costs: Costs) -> None:
     steps = list(step_entries(grid, paths, results, costs))
     if any(cell.steps is not None for cell in grid.cells.values()):
         _write_csv(StepEntry, steps, paths.reports() / "steps.csv")
-    _write_text(page(paths.scale, layouts, steps, results, load_runs(grid, paths)), paths.reports() / "index.html")
+    whole = page(paths.scale, layouts, steps, results, load_runs(grid, paths), _gallery(grid, paths))
+    _write_text(whole, paths.reports() / "index.html")
     write_json(paths.reports() / "summary.json", _summary(grid, results))
 
 
@@ -54,6 +57,17 @@ def step_entries(grid: Grid, paths: Paths, results: Results, costs: Costs) -> It
                 unit = TASKS[task].unit if task else UNITS[metric]
                 if seeds:
                     yield StepEntry(*row, steps, task, metric, unit, mean(seeds), spread(seeds), len(seeds))
+
+
+def _gallery(grid: Grid, paths: Paths) -> str:
+    """The test images as a part of the page, with the scores of each."""
+    galleries = load_galleries(grid, paths)
+    scores = {}
+    for gallery in galleries:
+        cell = gallery.about["cell"]
+        if paths.statistics(cell).exists():
+            scores[cell] = image_scores(load_per_image(paths.statistics(cell)), gallery.ids)
+    return gallery_html(galleries, scores, METHODS)
 
 
 def _write_csv(kind: type, entries: Iterable, path: Path) -> None:
