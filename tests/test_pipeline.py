@@ -60,7 +60,8 @@ def test_the_statistics_give_the_scores_and_the_comparison(clone: Path) -> None:
     """Needs the stages' files too."""
     for name in CELLS:
         said = _run(clone, "-m", "dmtl", "scores", f"results/demo/{name}.npz", "--json")
-        assert json.loads(said) == json.loads((clone / f"results/demo/{name}.json").read_text())
+        kept = json.loads((clone / f"results/demo/{name}.json").read_text())
+        assert json.loads(said) | {"history": kept["history"]} == kept
     compared = json.loads(_run(clone, "-m", "dmtl", "compare", *CELLS[1::-1], "--draws", "200", "--json"))
     assert compared["images"] == 3
     result = json.loads((clone / f"results/demo/{CELLS[1]}.json").read_text())
