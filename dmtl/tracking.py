@@ -1,16 +1,21 @@
 """MLflow, or nothing; neither can stop a training.
 
-All of MLflow, its import included, happens in a thread of its own that is fed through a queue: a server that is slow, down or
-read-only costs one warning and at most a few seconds at the end. history.json, not MLflow, is the record of a training.
+All of MLflow, its import included, happens in a process of its own (`python -m dmtl.tracking`) that is fed through a pipe and
+outlives the training by the seconds it needs: a server that is slow, down or read-only costs one warning and no time.
+history.json, not MLflow, is the record of a training.
 """
 
+import contextlib
+import json
 import logging
 import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +24,9 @@ from filelock import FileLock
 from dmtl.config import Paths, Training, digest, flat
 from dmtl.files import replacing
 
-PATIENCE = 3.0  # seconds that the end of a training waits for a server
-LOCAL_PATIENCE = 15.0  # and for a database of this machine, which may have to be made first
+PATIENCE = 5.0  # seconds that a training which was stopped waits, so that its run can be gone on with
+GIVE_UP = 60.0  # seconds after the end of the training in which everything must be written
 MOST_AT_ONCE = 1000  # metrics in one of MLflow's batches
-log = logging.getLogger(__name__)
 
 Noted = tuple[dict[str, float], int, int]  # metrics, epoch, milliseconds since 1970
 
@@ -38,71 +42,107 @@ class Tracker:
 
 
 class MlflowTracker(Tracker):
-    """One MLflow run: experiment = benchmark, run = cell. A training that goes on goes on with its run.
+    """The training's end of the pipe. A training that goes on goes on with its run.
+
+    Args:
+        about: what `Writer` takes: `uri`, `experiment`, `name`, `params`, `tags`, `run_file`, `root`.
+    """
+
+    def __init__(self, about: dict[str, Any]) -> None:
+        package = str(Path(__file__).resolve().parents[1])
+        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dmtl.tracking"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C is for the training, which then tells how it ended
+        )
+        self._send(about)
+
+    def log(self, metrics: dict[str, float], step: int) -> None:
+        self._send([metrics, step, int(time.time() * 1000)])
+
+    def close(self, finished: bool) -> None:
+        self._send(finished)
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        if not finished:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
+
+    def _send(self, item: Any) -> None:
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # the writer has given up and said so
+            self.process.stdin.write(json.dumps(item) + "\n")
+            self.process.stdin.flush()
+
+
+class Writer:
+    """One MLflow run: experiment = benchmark, run = cell.
 
     Args:
         uri: the tracking server or database.
         experiment, name: of the run.
         params, tags: what describes it.
         run_file: where the run's id is kept while the training lasts.
-        root: folder of artifacts and of the lock under which a new database is made.
+        root: folder of artifacts and of the lock that guards a database, which breaks if two processes make it at once.
+        items: what the training says: epochs, and how it ended.
     """
 
     def __init__(
-        self, uri: str, experiment: str, name: str, params: dict[str, Any], tags: dict[str, str], run_file: Path, root: Path
+        self,
+        uri: str,
+        experiment: str,
+        name: str,
+        params: dict[str, Any],
+        tags: dict[str, str],
+        run_file: str,
+        root: str,
+        items: "queue.SimpleQueue[Noted | bool]",
     ) -> None:
         self._uri, self._experiment, self._name = uri, experiment, name
-        self._params, self._tags, self._run_file, self._root = params, tags, run_file, root
+        self._params, self._tags, self._run_file, self._root = params, tags, Path(run_file), Path(root)
         self._last: dict[str, int] | None = None  # None: the run is new
-        self._queue: queue.SimpleQueue[Noted | bool] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work_safely, daemon=True)
-        self._thread.start()
+        self._items = items
 
-    def log(self, metrics: dict[str, float], step: int) -> None:
-        self._queue.put((metrics, step, int(time.time() * 1000)))
-
-    def close(self, finished: bool) -> None:
-        self._queue.put(finished)
-        self._thread.join(PATIENCE if self._uri.startswith("http") else LOCAL_PATIENCE)
-        if self._thread.is_alive():
-            log.warning("MLflow at %s does not answer; the run is in history.json all the same", self._uri)
-
-    def _work_safely(self) -> None:
-        try:
-            self._work()
-        except Exception as error:
-            log.warning("MLflow at %s is not to be had (%s); training goes on without it", self._uri, error)
-
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Write the run until the training has ended."""
         from mlflow import MlflowClient
         from mlflow.entities import Metric
 
-        with FileLock(self._root / ".work" / "mlflow.lock"):  # making a fresh database twice at once breaks it
+        with self._guard():
             client = MlflowClient(self._uri)
-            experiment = self._experiment_id(client)
-        run = self._run_id(client, experiment)
+            run = self._run_id(client, self._experiment_id(client))
         finished: bool | None = None
         while finished is None:
             noted, finished = self._take()
-            new = [
-                Metric(name, value, at, step)
-                for metrics, step, at in noted
-                for name, value in metrics.items()
-                if step > self._last_step(client, run, name)
-            ]
-            for first in range(0, len(new), MOST_AT_ONCE):
-                client.log_batch(run, metrics=new[first : first + MOST_AT_ONCE])
-        client.set_terminated(run, "FINISHED" if finished else "KILLED")
+            with self._guard():
+                new = [
+                    Metric(name, value, at, step)
+                    for metrics, step, at in noted
+                    for name, value in metrics.items()
+                    if step > self._last_step(client, run, name)
+                ]
+                for first in range(0, len(new), MOST_AT_ONCE):
+                    client.log_batch(run, metrics=new[first : first + MOST_AT_ONCE])
+        with self._guard():
+            client.set_terminated(run, "FINISHED" if finished else "KILLED")
+
+    def _guard(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._uri.startswith("http") else FileLock(self._root / ".work" / "mlflow.lock")
 
     def _take(self) -> tuple[list[Noted], bool | None]:
         """All that waits to be written, at least one thing, and how the training ended if it has."""
         noted: list[Noted] = []
         while True:
-            item = self._queue.get()
+            item = self._items.get()
             if isinstance(item, bool):
                 return noted, item
             noted.append(item)
-            if self._queue.empty():
+            if self._items.empty():
                 return noted, None
 
     def _last_step(self, client: Any, run: str, name: str) -> int:
@@ -128,8 +168,9 @@ class MlflowTracker(Tracker):
         run = client.create_run(experiment, run_name=self._name).info.run_id
         params = [Param(name, str(value)) for name, value in self._params.items()]
         client.log_batch(run, params=params, tags=[RunTag(name, value) for name, value in self._tags.items()])
-        with replacing(self._run_file) as temporary:
-            temporary.write_text(run)
+        if self._run_file.parent.is_dir():  # else the training has ended already
+            with replacing(self._run_file) as temporary:
+                temporary.write_text(run)
         return run
 
 
@@ -142,15 +183,14 @@ def track(training: Training, paths: Paths, scratch: Path, parts: dict[str, Any]
     if os.environ.get("DMTL_TRACKING") == "off":
         yield Tracker()
         return
-    _quiet_mlflow()
     cell = training.cell
     root = paths.root.resolve()
-    tracker = MlflowTracker(
-        uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
-        experiment=cell.benchmark,
-        name=cell.name(),
-        params=flat(training.model_dump(mode="json")),
-        tags={
+    about = {
+        "uri": os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
+        "experiment": cell.benchmark,
+        "name": cell.name(),
+        "params": flat(training.model_dump(mode="json")),
+        "tags": {
             "cell": cell.name(),
             "scale": paths.scale,
             "setting": cell.setting,
@@ -160,9 +200,10 @@ def track(training: Training, paths: Paths, scratch: Path, parts: dict[str, Any]
             "code.sha256": parts["code"],
             "dvc.stage": os.environ.get("DVC_STAGE", ""),
         },
-        run_file=scratch / "mlflow_run",
-        root=root,
-    )
+        "run_file": str(scratch / "mlflow_run"),
+        "root": str(root),
+    }
+    tracker = MlflowTracker(about)
     finished = False
     try:
         yield tracker
@@ -178,3 +219,34 @@ def _quiet_mlflow() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _main() -> None:
+    """Write what comes through the pipe to MLflow; a failure is one warning."""
+    _quiet_mlflow()
+    about = json.loads(sys.stdin.readline())
+    items: queue.SimpleQueue[Noted | bool] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(items,), daemon=True).start()
+    try:
+        Writer(**about, items=items).work()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        print(f"warning: MLflow at {about['uri']} is not to be had ({reason}); the run is in history.json", file=sys.stderr)
+
+
+def _read(items: "queue.SimpleQueue[Noted | bool]") -> None:
+    """Empty the pipe at once, whatever MLflow does, so that the training never waits for it to be read."""
+    ended = False
+    for line in sys.stdin:
+        item = json.loads(line)
+        ended = isinstance(item, bool)
+        items.put(item)
+    if not ended:
+        items.put(False)  # the training was killed
+    time.sleep(GIVE_UP)
+    print("warning: MLflow does not answer; the run is in history.json", file=sys.stderr)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _main()
