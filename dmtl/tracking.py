@@ -223,6 +223,7 @@ def _quiet_mlflow() -> None:
 
 def _main() -> None:
     """Write what comes through the pipe to MLflow; a failure is one warning."""
+    os.nice(19)  # the training comes first
     _quiet_mlflow()
     about = json.loads(sys.stdin.readline())
     items: queue.SimpleQueue[Noted | bool] = queue.SimpleQueue()
