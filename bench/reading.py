@@ -93,9 +93,9 @@ def training_set(shard: Shard, setting: str) -> Any:
 
 def loading(data: Any, workers: int) -> float:
     """Samples a second of one epoch in batches of six, after the workers have started."""
-    from dmtl.data.loading import training_batches
+    from dmtl.data.loading import TrainingBatches
 
-    batches = iter(training_batches(data, 6, epoch=0, start=0, workers=workers))
+    batches = iter(TrainingBatches(data, 6, workers).epoch(0))
     next(batches)
     start, loaded = time.perf_counter(), 0
     for batch in batches:

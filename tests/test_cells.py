@@ -15,7 +15,7 @@ from conftest import ROOT, tiny_params, write_project
 from dmtl.benchmarks.raw import benchmark_module
 from dmtl.config import SETTINGS, Project, ScaleCrop, Training, for_training
 from dmtl.data.batch import Batch
-from dmtl.data.loading import TrainingSet, training_batches
+from dmtl.data.loading import TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
 from dmtl.models import build
 from dmtl.models.method import Method
@@ -69,7 +69,7 @@ def _write_shard(path: Path, outputs: dict[str, int]) -> None:
 def _batch(path: Path, setting: str, tasks: tuple[str, ...]) -> Batch:
     """All of a shard's images with what the setting shows of `tasks`, through the loader."""
     data = TrainingSet(Shard(path), setting, tasks, 0, PLAIN)
-    (batch,) = training_batches(data, COUNT, epoch=0, start=0, workers=0)
+    (batch,) = TrainingBatches(data, COUNT, workers=0).epoch(0)
     return batch
 
 
