@@ -194,6 +194,13 @@ def test_every_format_holds_every_number(whole: Project) -> None:
                 assert shown in page
 
 
+def test_a_table_lists_our_own_rows_of_its_networks_alone(whole: Project) -> None:
+    lines = {n: list(csv.DictReader((whole.paths.reports() / f"table{n}.csv").read_text().splitlines())) for n in (2, 3)}
+    assert {entry["backbone"] for entry in lines[3]} == {"resnet18"}
+    single = {(entry["method"], entry["backbone"]) for entry in lines[2] if entry["method"] == "single_task"}
+    assert single == {("single_task", "resnet50")}  # what Delta_m of the ResNet-50 rows needs
+
+
 def test_the_best_of_a_setting_is_bold(whole: Project) -> None:
     entries = [e for p in whole.paths.reports().glob("table3.csv") for e in csv.DictReader(p.read_text().splitlines())]
     rows = [e for e in entries if (e["benchmark"], e["setting"], e["task"]) == ("nyud", "onelabel", "normals") and e["ours"]]

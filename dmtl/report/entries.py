@@ -111,9 +111,9 @@ def columns(table: int, benchmark: str) -> list[Column]:
 def table_rows(table: int, grid: Grid) -> list[Row]:
     """The rows of a table by benchmark, backbone, setting and method: the paper's, and those of ours that belong beside them."""
     printed = [row for row in published.rows(table) if row.benchmark in grid.benchmarks]
-    benchmarks = {row.benchmark for row in printed}
+    networks = {(row.benchmark, row.backbone) for row in printed}
     ours = {row_of(cell) for cell in grid.cells.values() if cell.steps is None}
-    own = [row for row in ours - _printed_somewhere() if row.benchmark in benchmarks and table in WITH_OWN_ROWS]
+    own = [row for row in ours - _printed_somewhere() if (row.benchmark, row.backbone) in networks and table in WITH_OWN_ROWS]
     references = [row for row in ours if row.method == "single_task" and _is_reference(row, printed)]
     every = {*printed, *own, *references}
     order = list(dict.fromkeys(row.benchmark for row in printed))
