@@ -68,7 +68,8 @@ def _grid(count: int, width: float = 2.9, height: float = 2.3, columns: int = 3)
 def _legend(figure: Figure, axes: list[Axes]) -> None:
     handles, labels = axes[0].get_legend_handles_labels()
     if len(labels) > 1:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+        columns = max(1, int(figure.get_figwidth() // 1.9))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), frameon=False)
 
 
 def _data_uri(figure: Figure) -> str:
