@@ -51,12 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--project", default=".", metavar="FOLDER", help="whose params.yaml names the scale")
     compare.add_argument("--json", action="store_true")
     compare.set_defaults(run=_compare)
+
     launch = commands.add_parser("launch", help="train all stale cells of the grid on every GPU or CPU there is, over Ray")
     launch.add_argument("cells", nargs="*", metavar="CELL", help="only these (default: all that DVC finds stale)")
     launch.add_argument("--address", help="of a running Ray cluster, such as auto (default: this machine alone)")
     launch.add_argument("--gpus-per-cell", type=float, metavar="N", help="default: 1 where the cluster has GPUs, else 0")
     launch.add_argument("--project", default=".", metavar="FOLDER", help="folder of params.yaml and grid.yaml")
     launch.set_defaults(run=_launch)
+
     predict = commands.add_parser("predict", help="all tasks of your own images, as colour pictures and arrays")
     predict.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders or glob patterns")
     predict.add_argument("--model", type=Path, required=True, metavar="MODEL_FOLDER", help="such as models/<scale>/<cell>")

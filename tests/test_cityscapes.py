@@ -248,13 +248,14 @@ def test_bad_frames_are_named(
 
 
 def _refused(raw: Raw, message: str) -> None:
-    """The build fails with one line, and leaves neither shard nor temporary file."""
+    """The build fails with one line, and leaves neither a shard of bad files nor a temporary one."""
     with pytest.raises(UserError, match=message) as caught:
         _build(raw)
     assert "\n" not in str(caught.value)
-    shards = raw.paths.shard("cityscapes", "val")
-    assert not shards.exists()
-    assert not list(shards.parent.glob(".*"))
+    train, val = (raw.paths.shard("cityscapes", split) for split in ("train", "val"))
+    assert not train.exists() or message.startswith("val/")  # built first, and whole where only test images are bad
+    assert not val.exists()
+    assert not list(val.parent.glob(".*"))
 
 
 def test_an_all_void_label_is_read_as_all_ignore(scenes: Path, tmp_path: Path) -> None:
