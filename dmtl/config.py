@@ -91,6 +91,7 @@ class Train(Block):
     precision: Literal["32-true", "bf16-mixed"]
     augmentation: Augmentation
     workers: NonNegative  # loading processes
+    threads: Positive | None  # of the CPU; another number gives other last digits; null: as many as the machine has cores
     devices: Positive  # of one machine; together they train the batch
     strategy: Literal["auto", "ddp"]  # auto: ddp where there are several devices
     compile: bool  # torch.compile of trunk and decoders
@@ -221,7 +222,8 @@ class Cell(Block):
     method: str
     family: Family
     tracks: Family | Literal["diffusion.network"]
-    backbone: Literal["resnet18", "resnet50"]
+    backbone: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # a ResNet of torchvision, or a network of timm
+    scratch: bool = False  # random weights in the backbone even where the recipe says pretrained
     steps: Positive | None = None  # pinned; then `tracks` leaves diffusion.steps out
     seed: NonNegative = 0  # added to the seed of params.yaml; a further seed is a further cell
 
@@ -236,6 +238,7 @@ class Cell(Block):
         """The cell's key in grid.yaml, where only what differs from the default is spelled out."""
         parts = [self.benchmark, self.setting, self.method]
         parts += [self.backbone] if self.backbone != "resnet18" else []
+        parts += ["scratch"] if self.scratch else []
         parts += [f"steps{self.steps}"] if self.steps is not None else []
         parts += [f"seed{self.seed}"] if self.seed else []
         return "-".join(parts)
@@ -284,6 +287,11 @@ class Training(Block):
     options: Options
     optim: Optim
     seed: int
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the backbone starts from ImageNet weights."""
+        return self.recipe.pretrained and not self.cell.scratch
 
     def network(self, outputs: Mapping[str, int]) -> Network:
         """The network of this training for a benchmark's `outputs` (task -> channels)."""

@@ -64,3 +64,13 @@ def test_inference_predicts_in_its_precision(tiny: Path, precision: str, toleran
         relative = (predicted[task] - one).norm() / one.norm()
         assert relative <= tolerance
         assert (relative > 1e-4) == (precision == "bf16-mixed"), "bfloat16 is what it says"
+
+
+@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "resnet10t"])
+def test_backbones_of_timm_predict_the_same(tiny: Path, backbone: str) -> None:
+    """Their batch norms may hold an activation, and then stay."""
+    pytest.importorskip("timm", reason="the extra timm is not installed")
+    model = _trained(tiny, "mtl_baseline", backbone)
+    images = torch.randn(2, 3, 64, 64)
+    before, after = model.predict(images)["final"], folded(model).predict(images)["final"]
+    assert all(torch.allclose(after[task], before[task], rtol=1e-3, atol=1e-4) for task in OUTPUTS)

@@ -14,7 +14,7 @@ from dmtl.errors import UserError
 from dmtl.files import read_json, replacing
 from dmtl.models.method import Method
 
-SHARED = {"method", "trunk", "decoders", "random", "folding"}  # files here that are no method
+SHARED = {"method", "backbone", "trunk", "decoders", "random", "folding"}  # files here that are no method
 
 
 def method_names() -> list[str]:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dmtl.config import Train
 from dmtl.errors import UserError
+from dmtl.models.backbone import has_timm
 
 
 @contextmanager
@@ -30,6 +31,8 @@ def launched(recipe: Train) -> Iterator[Fabric]:
     machines = int(os.environ.get("GROUP_WORLD_SIZE") or os.environ.get("SLURM_STEP_NUM_NODES") or 1)  # torchrun's, srun's
     if recipe.batch < recipe.devices * machines:
         raise UserError(f"params.yaml: a batch of {recipe.batch} is too small for {recipe.devices * machines} devices")
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
     several = recipe.strategy == "ddp" or recipe.devices * machines > 1
     if several:
         _require_gpus()
@@ -51,8 +54,12 @@ def launched(recipe: Train) -> Iterator[Fabric]:
 
 def synchronise_batch_norm(network: nn.Module, fabric: Fabric) -> None:
     """Let every batch norm see the global batch (SyncBN, as released)."""
-    if fabric.world_size > 1:
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # below the root, so in place
+    if fabric.world_size == 1:
+        return
+    convert = nn.SyncBatchNorm.convert_sync_batchnorm
+    if has_timm(network):  # torch's would drop the activations in timm's batch norms
+        from timm.layers import convert_sync_batchnorm as convert
+    convert(network)  # below the root, so in place
 
 
 def _require_gpus() -> None:

@@ -22,8 +22,8 @@ from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.files import write_json
 from dmtl.models import build, save_weights
+from dmtl.models.backbone import load_imagenet_weights
 from dmtl.models.method import Method
-from dmtl.models.trunk import load_imagenet_weights
 from dmtl.tracking import Tracker, track
 from dmtl.training.balance import Balance, balance_for
 from dmtl.training.checkpoint import Scratch
@@ -95,7 +95,7 @@ def _network(training: Training, shard: Shard, fabric: Fabric) -> Method:
     """A freshly initialised network, the same in every process."""
     torch.manual_seed(training.seed)
     model = build(training.network(shard.outputs))
-    if training.recipe.pretrained:
+    if training.pretrained:
         load_imagenet_weights(model, training.cell.backbone)
     synchronise_batch_norm(model, fabric)
     model.to(fabric.device)
@@ -263,7 +263,7 @@ def code_of(cell: Cell) -> list[Path]:
     """The source files that decide a cell's weights, as dvc.yaml lists them: a checkpoint of other code is not gone on with."""
     package = Path(__file__).resolve().parents[1]
     shared = [f"data/{name}.py" for name in ("batch", "loading", "shards", "transforms")]
-    shared += [f"models/{name}.py" for name in ("method", "trunk", "decoders", "random", cell.method)]
+    shared += [f"models/{name}.py" for name in ("method", "backbone", "trunk", "decoders", "random", cell.method)]
     folders = [*package.glob("training/*.py"), *package.glob(f"models/{cell.family}/*.py")]
     return sorted([package / "tasks.py", package / "losses.py", *(package / name for name in shared), *folders])
 
