@@ -41,7 +41,7 @@ class Stage:
 
 
 def launch(project: Project, folder: str, cells: Sequence[str], run: Callable[[list[str]], Iterator[Finished]]) -> list[str]:
-    """Train the stale cells and record them.
+    """Train the stale cells and record each as it ends, so that what is done stays done when this is stopped.
 
     Args:
         project: whose cells.
@@ -52,20 +52,17 @@ def launch(project: Project, folder: str, cells: Sequence[str], run: Callable[[l
     Returns:
         What went wrong, a line a cell.
     """
-    stages = stale_trainings(project, folder, cells)
+    stages = {stage.cell: stage for stage in stale_trainings(project, folder, cells)}
     failures: list[str] = []
-    good: list[Stage] = []
     with tqdm(total=len(stages), desc="cells", unit="cell", disable=None) as bar:
-        for cell, status, said in run([stage.cell for stage in stages]):
+        for cell, status, said in run(list(stages)):
             problem = f"exit status {status}: {said}" if status else why_not_whole(project, cell)
             if problem:
                 failures.append(f"{cell}: {problem}")
             else:
-                good += [stage for stage in stages if stage.cell == cell]
+                _dvc(project, "commit", "--force", stages[cell].address)
             tqdm.write(f"{cell}: {problem or 'trained'}")
             bar.update()
-    if good:
-        _dvc(project, "commit", "--force", *(stage.address for stage in good))
     return failures
 
 
