@@ -57,10 +57,9 @@ def launch(project: Project, folder: str, cells: Sequence[str], run: Callable[[l
     with tqdm(total=len(stages), desc="cells", unit="cell", disable=None) as bar:
         for cell, status, said in run(list(stages)):
             problem = f"exit status {status}: {said}" if status else why_not_whole(project, cell)
+            problem = problem or _record(project, stages[cell])
             if problem:
                 failures.append(f"{cell}: {problem}")
-            else:
-                _dvc(project, "commit", "--force", stages[cell].address)
             tqdm.write(f"{cell}: {problem or 'trained'}")
             bar.update()
     return failures
@@ -183,6 +182,15 @@ class RayRunner:
     def close(self) -> None:
         """Leave the cluster."""
         self._ray.shutdown()
+
+
+def _record(project: Project, stage: Stage) -> str | None:
+    """Why DVC could not record a trained cell; None if it did."""
+    try:
+        _dvc(project, "commit", "--force", stage.address)
+    except UserError as error:
+        return f"trained, but {error}; when that is mended: dvc commit --force {stage.address}"
+    return None
 
 
 def report(failures: Iterable[str]) -> None:

@@ -64,7 +64,7 @@ def test_only_whole_models_of_this_configuration_are_recorded(tiny: Path, monkey
         yield "nyud-onelabel-mtl_baseline", 0, ""  # says so, but left nothing
 
     failures = launch(project, ".", [], run)
-    assert said[-1] == ("commit", "--force", f"train@{CELL}")
+    assert said[1:] == [("commit", "--force", f"train@{CELL}")]
     assert [failure.split(":")[0] for failure in failures] == [OTHER, "nyud-onelabel-mtl_baseline"]
     with pytest.raises(UserError, match="2 not trained, the others are recorded"):
         launching.report(failures)
@@ -74,6 +74,23 @@ def test_only_whole_models_of_this_configuration_are_recorded(tiny: Path, monkey
     assert "another configuration" in (why_not_whole(Project(tiny), CELL) or "")
     (project.paths.model(CELL) / "history.json").unlink()
     assert "history.json is missing" in (why_not_whole(project, CELL) or "")
+
+
+def test_a_cell_that_cannot_be_recorded_stops_no_other(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project(tiny)
+
+    def dvc(_: Project, command: str, *arguments: str) -> str:
+        if command == "commit" and arguments[-1].endswith(CELL):
+            raise UserError("'dvc commit --force' failed: the lock is held")
+        return json.dumps({f"train@{cell}": [] for cell in (CELL, OTHER)})
+
+    monkeypatch.setattr(launching, "_dvc", dvc)
+    monkeypatch.setattr(launching, "why_not_whole", lambda *_: None)
+    failures = launch(project, ".", [], lambda cells: iter([(cell, 0, "") for cell in cells]))
+    assert failures == [
+        f"{CELL}: trained, but 'dvc commit --force' failed: the lock is held; "
+        f"when that is mended: dvc commit --force train@{CELL}"
+    ]
 
 
 def test_a_worker_waits_for_the_process_of_a_dead_one(tmp_path: Path) -> None:
