@@ -32,7 +32,7 @@ def main() -> None:
         end="",
     )
     print(f"{arguments.images} images, three cells with PASCAL's {sum(WIDTHS.values())} statistics an image")
-    for what in ("dmtl.evaluation, dmtl.models.diffusion_feature", "dmtl.metrics.boundary", "dmtl.compare"):
+    for what in ("dmtl.evaluation.evaluate, dmtl.models.diffusion_feature", "dmtl.metrics.boundary", "dmtl.compare"):
         print(f"{import_seconds(what):.2f} s to import {what}")
 
 

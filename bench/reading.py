@@ -17,8 +17,8 @@ import numpy as np
 from dmtl.benchmarks import pascal
 from dmtl.benchmarks.raw import Raw
 from dmtl.config import Data, Paths, ScalePadCrop
-from dmtl.data.build import build_shards
 from dmtl.data.shards import Shard
+from dmtl.sharding import build_shards
 
 AUGMENTATION = ScalePadCrop(
     kind="scale_pad_crop", scales=(0.5, 2.0), cat_max_ratio=0.75, crop_by_hidden_semseg=False, flip=True, photometric=True

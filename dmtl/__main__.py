@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(arguments: argparse.Namespace) -> None:
     from dmtl.benchmarks.raw import benchmark_module
     from dmtl.data.shards import Shard
-    from dmtl.evaluation import Share, evaluate
+    from dmtl.evaluation.evaluate import Share, evaluate
     from dmtl.models import load_model, read_description
 
     benchmark_module(arguments.benchmark)  # an unknown name is told before any work

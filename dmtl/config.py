@@ -417,11 +417,6 @@ def resolve(project: Project, cell: Cell) -> Training:
     return Training(cell=cell, recipe=recipe, options=options, optim=optim, seed=_seed(project) + cell.seed)
 
 
-def for_evaluation(project: Project, key: str) -> Cell:
-    """What `evaluate` may know beside the model folder and the test shard."""
-    return project.cell(key)
-
-
 def for_report(project: Project) -> Grid:
     """The whole grid: what the tables must hold."""
     return _validated(Grid, project.grid, "grid.yaml")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dmtl.maps import kind
+from dmtl.evaluation.maps import kind
 from dmtl.pictures import Legend, legend, picture
 
 THUMBNAIL = 320  # pixels, the longer side

@@ -20,7 +20,7 @@ from dmtl.config import Cell, Project, for_download, for_report, resolve
 from dmtl.errors import UserError
 from dmtl.losses import upsample
 from dmtl.models import build
-from dmtl.models.method import Method
+from dmtl.models.shared.method import Method
 from dmtl.report import published
 from dmtl.report.published import Row
 from dmtl.report.results import row_of

@@ -1,4 +1,4 @@
-"""Maps (`dmtl.maps`) as colour pictures, with the legends that say what the colours mean.
+"""Maps (`dmtl.evaluation.maps`) as colour pictures, with the legends that say what the colours mean.
 
 Colours and scales are fixed for each benchmark, so that pictures of different methods and images can be compared by eye. Value
 scales are perceptually even and, like the NYUD and human-parts colours, told apart with the common colour deficiencies;
@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import colormaps
 
 from dmtl.benchmarks.raw import benchmark_module
-from dmtl.maps import depth_range, kind
+from dmtl.evaluation.maps import depth_range, kind
 from dmtl.tasks import IGNORE, TASKS
 
 PALETTES = {  # in the order of the benchmark's class names
@@ -62,7 +62,7 @@ def picture(benchmark: str, task: str, values: np.ndarray) -> np.ndarray:
 
 
 def error_picture(benchmark: str, task: str, error: np.ndarray) -> np.ndarray:
-    """What `dmtl.maps.error` gives as `(H, W, 3)` uint8 RGB: black = right, the brighter the worse."""
+    """What `dmtl.evaluation.maps.error` gives as `(H, W, 3)` uint8 RGB: black = right, the brighter the worse."""
     if kind(task) == "classes":
         return _hatched(_wrong_colours()[np.minimum(error, 1)], error == IGNORE)
     return _scaled(error, _largest_error(benchmark, task), "inferno")

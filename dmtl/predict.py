@@ -31,12 +31,12 @@ from dmtl.contact_sheet import contact_sheet
 from dmtl.data.loading import noise_key
 from dmtl.data.transforms import centred, normalise
 from dmtl.errors import UserError
+from dmtl.evaluation.maps import decode, kind
 from dmtl.files import replacing
 from dmtl.images import distinct_names, find_images, read_image
 from dmtl.losses import upsample
-from dmtl.maps import decode, kind
 from dmtl.models import load_model, read_description
-from dmtl.models.method import Method
+from dmtl.models.shared.method import Method
 from dmtl.pictures import palette, picture
 
 ImageMaps = dict[str, dict[str, np.ndarray]]  # "final", "initial" -> task -> map

@@ -2,7 +2,7 @@
 
 import _root  # noqa: F401
 
-from dmtl.config import Project, for_evaluation
+from dmtl.config import Project
 from dmtl.stage import run_stage
 
 
@@ -10,14 +10,14 @@ def evaluate_cell(project: Project, cell: str) -> None:
     """Score a cell's model folder."""
     # Imported here: the processes that count boundaries start from this file and need no torch.
     from dmtl.data.shards import Shard
-    from dmtl.evaluation import evaluate
+    from dmtl.evaluation.evaluate import evaluate
+    from dmtl.evaluation.gallery import make_gallery
     from dmtl.files import read_json, write_json
-    from dmtl.gallery import make_gallery
     from dmtl.models import load_model, read_description
 
-    benchmark = for_evaluation(project, cell).benchmark
-    folder, shard = project.paths.model(cell), Shard(project.paths.shard(benchmark, "val"))
+    folder = project.paths.model(cell)
     model, description = load_model(folder), read_description(folder)
+    shard = Shard(project.paths.shard(description["benchmark"], "val"))
     images = evaluate(model, shard, description)
     make_gallery(model, shard, description).save(project.paths.gallery(cell))
     images.save(project.paths.statistics(cell))

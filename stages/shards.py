@@ -4,7 +4,7 @@ import _root  # noqa: F401
 
 from dmtl.benchmarks.raw import Raw
 from dmtl.config import Project, for_shards
-from dmtl.data.build import build_shards
+from dmtl.sharding import build_shards
 from dmtl.stage import run_stage
 
 

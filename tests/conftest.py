@@ -67,7 +67,7 @@ def write_project(folder: Path, params: dict) -> Path:
 def _tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dmtl.benchmarks.raw import Raw
     from dmtl.config import Project, for_shards
-    from dmtl.data.build import build_shards
+    from dmtl.sharding import build_shards
 
     folder = write_project(tmp_path_factory.mktemp("tiny"), tiny_params())
     project = Project(folder)

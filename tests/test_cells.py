@@ -18,7 +18,7 @@ from dmtl.data.batch import Batch
 from dmtl.data.loading import TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
 from dmtl.models import build
-from dmtl.models.method import Method
+from dmtl.models.shared.method import Method
 
 CELLS = yaml.safe_load((ROOT / "grid.yaml").read_text())["cells"]
 BENCHMARKS = ("nyud", "pascal", "cityscapes")

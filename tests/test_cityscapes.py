@@ -12,9 +12,9 @@ from dmtl.benchmarks import cityscapes
 from dmtl.benchmarks.mappings import TASKS as MAPPED_TASKS
 from dmtl.benchmarks.raw import Raw, find_mapping
 from dmtl.config import Data, Paths
-from dmtl.data.build import build_shards
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
+from dmtl.sharding import build_shards
 
 FRAMES = {"train": ("aachen_000000_000019", "aachen_000001_000019", "zurich_000000_000019"), "val": ("lindau_000000_000019",)}
 

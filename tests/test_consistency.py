@@ -19,7 +19,7 @@ from dmtl.models.consistency.mapping import MappingNetwork
 from dmtl.models.consistency.network import CONSISTENCY, ConsistencyNetwork
 from dmtl.models.consistency.pairs import film_column, pack_pairs
 from dmtl.models.consistency.view import View, draw_view
-from dmtl.models.random import uniform
+from dmtl.models.shared.random import uniform
 from dmtl.tasks import IGNORE
 
 ZOOMS = (1.0, 1.2, 1.5)

@@ -15,7 +15,7 @@ from dmtl.config import Project
 from dmtl.cost import Cost, Costs, as_records, as_text, cost_of, hours_as_text
 from dmtl.errors import UserError
 from dmtl.models.diffusion.blocks import Attention
-from dmtl.models.method import Maps, Method
+from dmtl.models.shared.method import Maps, Method
 from dmtl.report import published
 
 # (benchmark, method, backbone) -> parameters in M, multiply-adds in G: models.md 0 and 1.5

@@ -13,11 +13,11 @@ from conftest import tiny_params, write_project
 from dmtl.benchmarks.raw import Raw
 from dmtl.benchmarks.sample import Sample
 from dmtl.config import Project, ScaleCrop, for_shards
-from dmtl.data.build import build_shards
 from dmtl.data.loading import Collate, EpochBatches, EvaluationSet, TrainingBatches, TrainingSet, evaluation_batches, noise_key
 from dmtl.data.shards import Shard, pack, write_shard
 from dmtl.data.transforms import augment, hide_invalid, horizontal_flip, normalise, random_scale_crop
 from dmtl.errors import UserError
+from dmtl.sharding import build_shards
 
 TASKS = ("semseg", "depth", "normals")
 ZOOMS = (1.0, 1.2, 1.5)

@@ -16,12 +16,13 @@ import yaml
 from conftest import ROOT
 from PIL import Image
 
-import dmtl.evaluation
+import dmtl.evaluation.evaluate
 from dmtl.benchmarks.pascal import TASKS
 from dmtl.config import FAMILIES, Network
 from dmtl.data.transforms import normalise
 from dmtl.errors import UserError
-from dmtl.evaluation import Share, evaluate
+from dmtl.evaluation.evaluate import Share, evaluate
+from dmtl.evaluation.predictions import write_prediction
 from dmtl.files import write_json
 from dmtl.metrics import metric_for
 from dmtl.metrics.boundary import BoundaryCounts, boundary_counts, summarise
@@ -29,8 +30,7 @@ from dmtl.metrics.boundary_files import evaluate_folders
 from dmtl.metrics.boundary_pool import processes_for
 from dmtl.metrics.per_image import PerImage, load_per_image, merge
 from dmtl.models import build
-from dmtl.models.method import Maps, Method
-from dmtl.predictions import write_prediction
+from dmtl.models.shared.method import Maps, Method
 
 CANVAS = (32, 64)
 CONTENTS = [(32, 64), (32, 41), (21, 64), (25, 39), (32, 64), (18, 20), (31, 63)]
@@ -144,7 +144,7 @@ def test_evaluation_does_not_depend_on_the_batch(method: str, monkeypatch: pytes
     """But for a network's rounding: the noise is drawn for each image by its id."""
     model, tables = _model(method), []
     for batch in (1, 8):
-        monkeypatch.setattr(dmtl.evaluation, "BATCH", batch)
+        monkeypatch.setattr(dmtl.evaluation.evaluate, "BATCH", batch)
         tables.append(evaluate(model, PascalShard(), DESCRIPTION).tables)
     assert ("initial" in tables[0]) == (method == "diffusion_prediction")
     for stage in tables[0]:
@@ -165,7 +165,7 @@ def test_the_seed_draws_the_noise(whole: PerImage) -> None:
 
 @pytest.mark.parametrize("shares", [2, 3])
 def test_merged_shares_are_the_whole_to_the_last_digit(shares: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(dmtl.evaluation, "BATCH", 2)
+    monkeypatch.setattr(dmtl.evaluation.evaluate, "BATCH", 2)
     model, shard = _model(), PascalShard()
     one = evaluate(model, shard, DESCRIPTION)
     parts = [evaluate(model, shard, DESCRIPTION, Share(i, shares)) for i in range(shares, 0, -1)]
@@ -199,7 +199,7 @@ def test_processes_are_started_where_they_pay() -> None:
 
 
 def test_shares_that_do_not_fit_are_refused(whole: PerImage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dmtl.evaluation, "BATCH", 4)
+    monkeypatch.setattr(dmtl.evaluation.evaluate, "BATCH", 4)
     parts = [evaluate(_model("constant"), PascalShard(), DESCRIPTION, Share(i, 2)) for i in (1, 2)]
     with pytest.raises(UserError, match="of 7 images 3 are missing and 0 there twice"):
         merge(parts[:1])
@@ -346,7 +346,7 @@ def test_without_a_listed_image_boundary_has_no_score(monkeypatch: pytest.Monkey
 def test_evaluation_imports_only_what_it_needs() -> None:
     """No training library; numba and SciPy only for boundaries; comparing needs no torch at all."""
     heavy = "{m.partition('.')[0] for m in sys.modules} & {'lightning_fabric', 'mlflow', 'numba', 'scipy', 'skimage', 'torch'}"
-    for module, allowed in (("dmtl.evaluation, dmtl.models.diffusion_feature", ["torch"]), ("dmtl.compare", [])):
+    for module, allowed in (("dmtl.evaluation.evaluate, dmtl.models.diffusion_feature", ["torch"]), ("dmtl.compare", [])):
         made = "from dmtl.metrics import metric_for; [metric_for(t, 3) for t in ('semseg', 'depth', 'normals', 'saliency')]"
         script = f"import sys, {module}; {made}; print(*sorted({heavy}))"
         done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

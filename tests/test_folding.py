@@ -11,7 +11,7 @@ from torch import nn
 from dmtl.config import Project, for_training
 from dmtl.models import build, method_names
 from dmtl.models.folding import Inference, folded
-from dmtl.models.method import Method
+from dmtl.models.shared.method import Method
 
 OUTPUTS = {"semseg": 5, "depth": 1, "normals": 3}
 

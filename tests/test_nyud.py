@@ -12,10 +12,10 @@ from dmtl.benchmarks.mappings import TASKS as MAPPED_TASKS
 from dmtl.benchmarks.mappings import content_sha256, read_mapping
 from dmtl.benchmarks.raw import Raw, benchmark_module, find_mapping
 from dmtl.config import SETTINGS, Data, Paths
-from dmtl.data.build import build_shards
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.files import write_json
+from dmtl.sharding import build_shards
 
 
 @pytest.fixture(scope="module")

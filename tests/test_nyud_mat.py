@@ -17,9 +17,9 @@ from dmtl.benchmarks import nyud, nyud_mat
 from dmtl.benchmarks.nyud_mat import COLUMNS, LABELED, ROWS, cropped_intrinsics, normals_from_depth
 from dmtl.benchmarks.raw import Raw
 from dmtl.config import Data, Paths
-from dmtl.data.build import build_shards
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
+from dmtl.sharding import build_shards
 
 TRAIN, TEST = (2, 3, 5), (1, 4)  # the official numbers, in the small file's split
 

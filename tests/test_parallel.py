@@ -8,9 +8,9 @@ import pytest
 
 from dmtl.benchmarks.raw import Raw
 from dmtl.config import Data, Paths
-from dmtl.data.build import build_shards
 from dmtl.errors import UserError
 from dmtl.parallel import in_order
+from dmtl.sharding import build_shards
 
 
 def _square(number: int) -> int:

@@ -17,9 +17,9 @@ from dmtl.benchmarks import pascal, pascal_scenes
 from dmtl.benchmarks.mappings import TASKS as MAPPED_TASKS
 from dmtl.benchmarks.raw import Raw
 from dmtl.config import Data, Paths
-from dmtl.data.build import build_shards
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
+from dmtl.sharding import build_shards
 
 SIZE = (30, 40)
 FOLDERS = ("JPEGImages", "pascal-context/trainval", "semseg/VOC12", "semseg/pascal-context", "human_parts")

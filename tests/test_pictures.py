@@ -5,9 +5,10 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
-from dmtl import maps, pictures
+from dmtl import pictures
 from dmtl.benchmarks.raw import benchmark_module
 from dmtl.data.transforms import hide_invalid
+from dmtl.evaluation import maps
 from dmtl.tasks import IGNORE
 
 SIZE = (12, 17)

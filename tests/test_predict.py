@@ -17,10 +17,10 @@ from dmtl.config import Project, for_training
 from dmtl.data.loading import EvaluationSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
+from dmtl.evaluation.maps import decode
 from dmtl.files import read_json, write_json
 from dmtl.images import distinct_names, find_images, read_image
 from dmtl.losses import upsample
-from dmtl.maps import decode
 from dmtl.models import build, save_weights
 from dmtl.predict import Predictor, _decoded, predict_files
 

@@ -18,11 +18,11 @@ from dmtl.benchmarks.mappings import content_sha256, read_mapping
 from dmtl.benchmarks.publications import Publication
 from dmtl.benchmarks.raw import Raw
 from dmtl.config import SETTINGS, Data, Paths, Project, for_shards
-from dmtl.data.build import build_shards
 from dmtl.data.shards import Shard
 from dmtl.data.transforms import hide_invalid
 from dmtl.errors import UserError
 from dmtl.files import write_json
+from dmtl.sharding import build_shards
 
 
 def tsv(bits: np.ndarray) -> str:
@@ -106,7 +106,7 @@ def test_two_processes_build_the_same_benchmark_at_once(tmp_path: Path) -> None:
 import sys
 from dmtl.benchmarks.raw import Raw
 from dmtl.config import Project, for_shards
-from dmtl.data.build import build_shards
+from dmtl.sharding import build_shards
 project = Project(sys.argv[1])
 raw = Raw("cityscapes", *for_shards(project, "cityscapes"), project.paths)
 raw.write_manifest()

@@ -1,4 +1,4 @@
-"""Methods, one file each; a method's name is its file's name, so there is no list to keep."""
+"""Methods, one file each; a method's name is its file's name, so there is no list to keep (`folding.py` is none)."""
 
 import importlib
 import pkgutil
@@ -12,14 +12,12 @@ from torch import nn
 from dmtl.config import Network
 from dmtl.errors import UserError
 from dmtl.files import read_json, replacing
-from dmtl.models.method import Method
-
-SHARED = {"method", "backbone", "trunk", "decoders", "random", "folding"}  # files here that are no method
+from dmtl.models.shared.method import Method
 
 
 def method_names() -> list[str]:
-    """The methods there are: the modules of this package that are not shared parts."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg and m.name not in SHARED)
+    """The methods there are: the modules of this package."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg and m.name != "folding")
 
 
 def build(network: Network) -> Method:

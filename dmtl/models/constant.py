@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dmtl.config import Network
 from dmtl.data.batch import Batch
-from dmtl.models.method import Maps, Method
+from dmtl.models.shared.method import Maps, Method
 from dmtl.tasks import IGNORE, TASKS
 
 

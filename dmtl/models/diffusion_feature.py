@@ -5,10 +5,10 @@ https://prismformore.github.io/diffusionmtl/, Section 3.2 and Fig. 3; layers and
 """
 
 from dmtl.config import Network
-from dmtl.models.decoders import prediction_heads
 from dmtl.models.diffusion.denoiser import Denoiser
 from dmtl.models.diffusion.network import DiffusionNetwork
-from dmtl.models.method import Maps
+from dmtl.models.shared.decoders import prediction_heads
+from dmtl.models.shared.method import Maps
 
 
 class FeatureDiffusion(DiffusionNetwork):

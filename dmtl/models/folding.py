@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from dmtl.models.method import Maps, Method
+from dmtl.models.shared.method import Maps, Method
 
 
 def folded(model: Method) -> Method:

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmtl.config import Network
-from dmtl.models.decoders import prediction_heads
-from dmtl.models.method import Maps
 from dmtl.models.multiscale.network import MultiScaleNetwork, conv_bn_relu, resize
+from dmtl.models.shared.decoders import prediction_heads
+from dmtl.models.shared.method import Maps
 
 KEY_STRIDES = (2, 4, 8)  # of the three stages: all have keys at 1/32 of the image
 MLP_RATIO = 4

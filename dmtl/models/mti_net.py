@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from dmtl.config import Network
-from dmtl.models.decoders import prediction_heads
-from dmtl.models.method import Maps
 from dmtl.models.multiscale.network import MultiScaleNetwork, conv_bn_relu, resize
+from dmtl.models.shared.decoders import prediction_heads
+from dmtl.models.shared.method import Maps
 
 SQUEEZE, NARROWEST = 16, 8  # a squeeze-and-excitation has channels / 16 in its middle, as the narrowest released one 8
 

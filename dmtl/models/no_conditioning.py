@@ -10,7 +10,7 @@ from torch import nn
 from dmtl.config import Network
 from dmtl.models.diffusion.denoiser import SelfDenoiser
 from dmtl.models.diffusion.prediction import PredictionDiffusion
-from dmtl.models.method import Maps
+from dmtl.models.shared.method import Maps
 
 
 class NoConditioning(PredictionDiffusion):

@@ -9,7 +9,7 @@ from torch import Tensor
 from dmtl.config import Network
 from dmtl.models.diffusion.network import Draw
 from dmtl.models.diffusion.prediction import PredictionDiffusion
-from dmtl.models.method import Maps
+from dmtl.models.shared.method import Maps
 
 
 class IterativeRefinement(PredictionDiffusion):

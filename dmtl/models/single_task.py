@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from dmtl.config import Network
 from dmtl.data.batch import Batch
-from dmtl.models.method import Maps, Method
 from dmtl.models.plain.network import PlainNetwork
+from dmtl.models.shared.method import Maps, Method
 
 
 class SingleTask(Method):

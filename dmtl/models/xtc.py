@@ -15,7 +15,7 @@ from dmtl.models.consistency.losses import cross_task_loss
 from dmtl.models.consistency.mapping import MappingNetwork
 from dmtl.models.consistency.network import ConsistencyNetwork, TwoViews
 from dmtl.models.consistency.pairs import Pairs, pack_pairs
-from dmtl.models.method import Maps
+from dmtl.models.shared.method import Maps
 
 
 class CrossTaskConsistency(ConsistencyNetwork):

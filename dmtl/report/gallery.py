@@ -16,8 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from PIL import Image
 
 from dmtl.config import Grid, Paths
-from dmtl.gallery import REFERENCE, Gallery, load_gallery
-from dmtl.maps import error, kind
+from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
+from dmtl.evaluation.maps import error, kind
 from dmtl.metrics.per_image import PerImage
 from dmtl.pictures import Legend, error_legend, error_picture, legend, picture
 from dmtl.tasks import TASKS

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dmtl.config import Optim, Training
 from dmtl.errors import UserError
-from dmtl.models.method import Maps, Method
+from dmtl.models.shared.method import Maps, Method
 from dmtl.training.dibs import dibs_weights
 from dmtl.training.gradients import inner_products, shared_by_tasks, task_gradients, weighted_sum
 

@@ -1,8 +1,8 @@
 """`compile: true` of a recipe: torch.compile of the parts that see every image of a batch."""
 
-from dmtl.models.decoders import Decoders
-from dmtl.models.method import Method
-from dmtl.models.trunk import Trunk
+from dmtl.models.shared.decoders import Decoders
+from dmtl.models.shared.method import Method
+from dmtl.models.shared.trunk import Trunk
 
 
 def compile_parts(network: Method) -> None:

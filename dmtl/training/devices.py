@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dmtl.config import Train
 from dmtl.errors import UserError
-from dmtl.models.backbone import has_timm
+from dmtl.models.shared.backbone import has_timm
 
 
 @contextmanager

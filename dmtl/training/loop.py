@@ -22,8 +22,8 @@ from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.files import write_json
 from dmtl.models import build, save_weights
-from dmtl.models.backbone import load_imagenet_weights
-from dmtl.models.method import Method
+from dmtl.models.shared.backbone import load_imagenet_weights
+from dmtl.models.shared.method import Method
 from dmtl.tracking import Tracker, track
 from dmtl.training.balance import Balance, balance_for
 from dmtl.training.checkpoint import Scratch
@@ -262,10 +262,9 @@ def parts_of(training: Training, shard: Path) -> dict[str, Any]:
 def code_of(cell: Cell) -> list[Path]:
     """The source files that decide a cell's weights, as dvc.yaml lists them: a checkpoint of other code is not gone on with."""
     package = Path(__file__).resolve().parents[1]
-    shared = [f"data/{name}.py" for name in ("batch", "loading", "shards", "transforms")]
-    shared += [f"models/{name}.py" for name in ("method", "backbone", "trunk", "decoders", "random", cell.method)]
-    folders = [*package.glob("training/*.py"), *package.glob(f"models/{cell.family}/*.py")]
-    return sorted([package / "tasks.py", package / "losses.py", *(package / name for name in shared), *folders])
+    files = [package / "tasks.py", package / "losses.py", package / "models" / f"{cell.method}.py"]
+    folders = ("data", "training", "models/shared", f"models/{cell.family}")
+    return sorted([*files, *(path for folder in folders for path in (package / folder).glob("*.py"))])
 
 
 def _sha256(path: Path) -> str:

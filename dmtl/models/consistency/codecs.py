@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dmtl.losses import upsample
-from dmtl.models.random import uniform
+from dmtl.models.shared.random import uniform
 from dmtl.tasks import IGNORE
 
 TINY = 1e-12

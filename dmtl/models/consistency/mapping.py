@@ -9,7 +9,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from dmtl.models.method import Maps
+from dmtl.models.shared.method import Maps
 
 LAYERS = (2, 2, 3, 3, 3)  # of each group, 13 in all
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from dmtl.config import Network
 from dmtl.data.batch import Batch
 from dmtl.models.consistency.view import View, draw_view
-from dmtl.models.decoders import Decoders
-from dmtl.models.method import Maps, Method
-from dmtl.models.trunk import Trunk
+from dmtl.models.shared.decoders import Decoders
+from dmtl.models.shared.method import Maps, Method
+from dmtl.models.shared.trunk import Trunk
 
 CONSISTENCY = "consistency"  # the name of the loss term
 

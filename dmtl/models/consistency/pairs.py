@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmtl.models.method import Maps
+from dmtl.models.shared.method import Maps
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dmtl.models.random import uniform
+from dmtl.models.shared.random import uniform
 from dmtl.tasks import IGNORE
 
 

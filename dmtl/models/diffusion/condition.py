@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dmtl.config import Condition as Options
-from dmtl.models.method import Maps
+from dmtl.models.shared.method import Maps
 
 
 class Condition(nn.Module):

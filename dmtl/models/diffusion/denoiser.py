@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmtl.models.diffusion.blocks import CrossBlock, SelfBlock, StepEmbedding, task_head
-from dmtl.models.method import Maps
+from dmtl.models.shared.method import Maps
 
 
 class Denoiser(nn.Module):

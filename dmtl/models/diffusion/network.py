@@ -10,13 +10,13 @@ from dmtl.config import Condition as ConditionOptions
 from dmtl.config import Network
 from dmtl.data.batch import Batch
 from dmtl.losses import upsampled_loss
-from dmtl.models.decoders import Decoders
 from dmtl.models.diffusion.condition import Condition
 from dmtl.models.diffusion.denoiser import Denoiser
 from dmtl.models.diffusion.noise import gaussian
 from dmtl.models.diffusion.schedule import Schedule, make_schedule
-from dmtl.models.method import Maps, Method
-from dmtl.models.trunk import Trunk
+from dmtl.models.shared.decoders import Decoders
+from dmtl.models.shared.method import Maps, Method
+from dmtl.models.shared.trunk import Trunk
 
 Draw = Callable[[str, int, tuple[int, ...]], Tensor]  # (task, step, (C, h, w)) -> noise of the task's pairs
 

@@ -1,11 +1,11 @@
-"""Gaussian noise as a pure function of (image key, task, step): see `dmtl.models.random`."""
+"""Gaussian noise as a pure function of (image key, task, step): see `dmtl.models.shared.random`."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from dmtl.models.random import hashed, logical_shift, streams, unit
+from dmtl.models.shared.random import hashed, logical_shift, streams, unit
 
 _CACHED_VALUES = 2**21  # at most so many at once: larger intermediates leave the cache and cost three times as much on a CPU
 

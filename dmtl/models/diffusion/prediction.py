@@ -3,7 +3,7 @@
 from dmtl.config import Network
 from dmtl.models.diffusion.denoiser import Denoiser
 from dmtl.models.diffusion.network import DiffusionNetwork
-from dmtl.models.method import Maps
+from dmtl.models.shared.method import Maps
 
 
 class PredictionDiffusion(DiffusionNetwork):

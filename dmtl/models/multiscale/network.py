@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from dmtl.config import Network
 from dmtl.data.batch import Batch
 from dmtl.losses import upsampled_loss
-from dmtl.models.backbone import Backbone
-from dmtl.models.method import Maps, Method
+from dmtl.models.shared.backbone import Backbone
+from dmtl.models.shared.method import Maps, Method
 
 
 class MultiScaleNetwork(Method):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmtl.models.backbone import Backbone
+from dmtl.models.shared.backbone import Backbone
 
 
 class Trunk(Backbone):

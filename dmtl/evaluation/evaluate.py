@@ -21,10 +21,10 @@ from dmtl.data.loading import EvaluationSet, evaluation_batches
 from dmtl.data.shards import Shard
 from dmtl.data.transforms import centred
 from dmtl.errors import UserError
+from dmtl.evaluation.predictions import write_prediction
 from dmtl.metrics import metric_for
 from dmtl.metrics.per_image import PerImage, Tables
-from dmtl.models.method import Method
-from dmtl.predictions import write_prediction
+from dmtl.models.shared.method import Method
 
 if TYPE_CHECKING:
     from dmtl.metrics.boundary_pool import BoundaryPool
@@ -67,7 +67,7 @@ def evaluate(
         shard: the test shard; its tasks must be the model's.
         description: the model's model.json. Inference noise is drawn from its `seed` (0 where it has none) and each image's id.
         share: which part of the shard; `dmtl.metrics.per_image.merge` puts the parts together.
-        predictions: the folder that every prediction is written to (`dmtl.predictions`), if any.
+        predictions: the folder that every prediction is written to (`dmtl.evaluation.predictions`), if any.
         processes: that count boundaries; None: as many as pay, 0: this one.
 
     Raises:

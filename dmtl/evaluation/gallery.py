@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image
 
 from dmtl.errors import UserError
+from dmtl.evaluation.maps import decode, decode_label, from_bytes, kind, to_bytes
 from dmtl.files import replacing
-from dmtl.maps import decode, decode_label, from_bytes, kind, to_bytes
 
 if TYPE_CHECKING:
     from dmtl.data.loading import Example
     from dmtl.data.shards import Shard
-    from dmtl.models.method import Maps, Method
+    from dmtl.models.shared.method import Maps, Method
 
 COUNT = 8  # images of each benchmark
 LONGEST = 256  # pixels of a kept map's longer side
@@ -37,7 +37,7 @@ class Gallery:
     Attributes:
         about: `cell`, `benchmark`, `method` and `ids`, the images' names.
         content: `(n, 2)` int32: height and width of each image at the top left of the arrays.
-        arrays: `<stage>/<task>` -> `(n, H, W)` or, for normals, `(n, H, W, 3)` uint8 (`dmtl.maps.to_bytes`); `image` ->
+        arrays: `<stage>/<task>` -> `(n, H, W)` or, for normals, `(n, H, W, 3)` uint8 (`maps.to_bytes`); `image` ->
             `(n, H, W, 3)`. Stages: `final`; `initial` where a method predicts twice; `noisy`, the map that denoising starts from,
             where that is a prediction; `label`, like `image`, for the reference method alone.
     """
@@ -64,7 +64,7 @@ class Gallery:
         return self._cut(IMAGE, k)
 
     def map(self, stage: str, task: str, k: int) -> np.ndarray:
-        """The map of image number `k`, as `dmtl.maps` describes."""
+        """The map of image number `k`, as `dmtl.evaluation.maps` describes."""
         return from_bytes(self.about["benchmark"], task, self._cut(f"{stage}/{task}", k))
 
     def _cut(self, name: str, k: int) -> np.ndarray:
