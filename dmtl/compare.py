@@ -22,11 +22,15 @@ ENOUGH_IMAGES = 200  # with fewer, percentile intervals cover one or two per cen
 
 @dataclass(frozen=True)
 class Group:
-    """A cell with all its seeds that were evaluated, and the statistics of each."""
+    """A cell with all its seeds that were evaluated, and the statistics of each.
+
+    Groups with the same `paired` are of the same trainings: a draw takes the same seeds of them.
+    """
 
     name: str
     seeds: tuple[int, ...]
     cells: tuple[PerImage, ...]
+    paired: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,10 @@ def load_pair(grid: Grid, paths: Paths, a: str, b: str) -> Pair:
         raise UserError(f"{a} and {b} differ in nothing but the seed: name two cells that differ in more")
     if first.benchmark != second.benchmark:
         raise UserError(f"{a} and {b} are of different benchmarks: there are no common images to compare them on")
-    group_a, group_b = (_group(grid, paths, [cell]) for cell in (first, second))
+    group_a, group_b = load_group(grid, paths, first), load_group(grid, paths, second)
     assert group_a is not None
     assert group_b is not None
-    pair = Pair(group_a, group_b, *(_group(grid, paths, _references(grid, cell)) for cell in (first, second)))
+    pair = Pair(group_a, group_b, *(_reference(grid, paths, cell) for cell in (first, second)))
     _require_same_images(pair, paths)
     return pair
 
@@ -88,18 +92,21 @@ def _seedless(cell: Cell) -> Cell:
     return cell.model_copy(update={"seed": 0})
 
 
-def _references(grid: Grid, cell: Cell) -> list[Cell]:
+def _reference(grid: Grid, paths: Paths, cell: Cell) -> Group | None:
     """The single-task cell of the same benchmark, setting and backbone."""
-    wanted = (cell.benchmark, cell.setting, cell.backbone, "single_task")
-    return [_seedless(c) for c in grid.cells.values() if (c.benchmark, c.setting, c.backbone, c.method) == wanted]
+    wanted = (cell.benchmark, cell.setting, cell.backbone, cell.scratch, "single_task")
+    found = [c for c in grid.cells.values() if (c.benchmark, c.setting, c.backbone, c.scratch, c.method) == wanted]
+    return load_group(grid, paths, found[0]) if found else None
 
 
-def _group(grid: Grid, paths: Paths, cells: list[Cell]) -> Group | None:
-    keys = [key for key, cell in grid.cells.items() if _seedless(cell) in cells and paths.statistics(key).exists()]
+def load_group(grid: Grid, paths: Paths, cell: Cell) -> Group | None:
+    """A cell with all its seeds that have statistics; None where there is none."""
+    cell = _seedless(cell)
+    keys = [key for key, other in grid.cells.items() if _seedless(other) == cell and paths.statistics(key).exists()]
     if not keys:
         return None
     seeds = tuple(grid.cells[key].seed for key in keys)
-    return Group(cells[0].name(), seeds, tuple(load_per_image(paths.statistics(key)) for key in keys))
+    return Group(cell.name(), seeds, tuple(load_per_image(paths.statistics(key)) for key in keys))
 
 
 def _require_same_images(pair: Pair, paths: Paths) -> None:
@@ -148,7 +155,8 @@ def _whole(group: Group) -> Scores:
 
 def _drawn(group: Group, counts: np.ndarray, seed: int) -> Scores:
     """The same in each draw: `(draws,)` values."""
-    taken = draw_seeds(len(group.cells), len(counts), np.random.default_rng([seed, zlib.crc32(group.name.encode())]))
+    rng = np.random.default_rng([seed, zlib.crc32((group.paired or group.name).encode())])
+    taken = draw_seeds(len(group.cells), len(counts), rng)
     scores: Scores = {}
     for task, metric in group.cells[0].metrics().items():
         values = [metric.scores(counts @ cell.tables["final"][task].astype(np.float64)) for cell in group.cells]

@@ -10,8 +10,10 @@ from dmtl.stage import run_stage
 
 def report(project: Project) -> None:
     """Everything that people read, of all results."""
-    costs = Costs(Project(project.paths.root, str(project.folder.relative_to(project.paths.root)), scale="paper"))
-    write_report(for_report(project), project.paths, costs.figures)
+    paper = Project(project.paths.root, str(project.folder.relative_to(project.paths.root)), scale="paper")
+    costs = Costs(paper).figures if "paper" in paper.block("scales") else None
+    checks = project.folder / "checks.md"
+    write_report(for_report(project), project.paths, costs, checks.read_text(encoding="utf-8") if checks.exists() else "")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Charts of the report as SVG: quality against steps (the paper's Fig. 6), initial against final (Fig. 8), learning curves."""
+"""Charts of the report as SVG: quality over steps (the paper's Fig. 6), initial and final (Fig. 8), curves, intervals."""
 
 import base64
 import io
@@ -53,6 +53,21 @@ def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str
             ax.bar_label(bars, fmt="%.3g", fontsize=8)
             ax.set_title(title, fontsize=8, wrap=True)
             ax.margins(y=0.2)
+        return _data_uri(figure)
+
+
+def interval_chart(rows: Sequence[tuple[str, float, float, float]], title: str) -> str:
+    """A forest plot: a line a row of (label, value, low, high), and where zero is. Returns a data URI."""
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(8.5, 0.8 + 0.38 * len(rows)), layout="constrained")
+        for y, (_, value, low, high) in enumerate(rows):
+            told = 0 if low > 0 else 1 if high < 0 else 6
+            ax.plot([low, high], [y, y], color=PALETTE[told], linewidth=2)
+            ax.plot([value], [y], color=PALETTE[told], marker=MARKERS[told % len(MARKERS)], markersize=6)
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set_yticks(range(len(rows)), [label for label, *_ in rows], fontsize=8)
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.set_xlabel(title)
         return _data_uri(figure)
 
 

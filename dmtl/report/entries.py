@@ -82,7 +82,7 @@ def tables(grid: Grid) -> list[int]:
     return [table for table in range(1, 6) if any(row.benchmark in grid.benchmarks for row in published.rows(table))]
 
 
-def table_entries(table: int, grid: Grid, results: Results, costs: Costs, comparable: bool) -> Iterator[Entry]:
+def table_entries(table: int, grid: Grid, results: Results, costs: Costs | None, comparable: bool) -> Iterator[Entry]:
     """The numbers of a table: the paper's rows on the grid's benchmarks, and the rows of ours that belong beside them.
 
     Args:
@@ -109,14 +109,22 @@ def columns(table: int, benchmark: str) -> list[Column]:
 
 
 def table_rows(table: int, grid: Grid) -> list[Row]:
-    """The rows of a table by benchmark, backbone, setting and method: the paper's, and those of ours that belong beside them."""
-    printed = [row for row in published.rows(table) if row.benchmark in grid.benchmarks]
-    networks = {(row.benchmark, row.backbone) for row in printed}
+    """The rows of a table by benchmark, backbone, setting and method: the paper's, and those of ours that belong beside them.
+
+    The paper's rows of a backbone that the grid has nowhere on that benchmark are left out; rows of backbones that the paper has
+    nowhere belong to the tables with our own rows.
+    """
     ours = {row_of(cell) for cell in grid.cells.values() if cell.steps is None}
-    own = [row for row in ours - _printed_somewhere() if (row.benchmark, row.backbone) in networks and table in WITH_OWN_ROWS]
+    networks = {(row.benchmark, row.backbone) for row in ours}
+    printed = [row for row in published.rows(table) if (row.benchmark, row.backbone) in networks]
+    shown = {(row.benchmark, row.backbone) for row in published.rows(table)}
+    others = networks - {(row.benchmark, row.backbone) for row in _printed_somewhere()}
+    beside = shown | others if table in WITH_OWN_ROWS else set()
+    own = [row for row in ours - _printed_somewhere() if (row.benchmark, row.backbone) in beside]
     references = [row for row in ours if row.method == "single_task" and _is_reference(row, printed)]
     every = {*printed, *own, *references}
-    order = list(dict.fromkeys(row.benchmark for row in printed))
+    order = [row.benchmark for row in published.rows(table)]
+    every = {row for row in every if row.benchmark in order}
     methods = list(dict.fromkeys([*METHODS, *sorted(row.method for row in every)]))
     settings = list(SETTINGS)
 
@@ -135,8 +143,8 @@ def _printed_somewhere() -> set[Row]:
     return {p.row for p in published.published()}
 
 
-def _costs(cell: Cell | None, metric: str, costs: Costs) -> list[float]:
-    return [] if cell is None else [costs(cell)[metric]]
+def _costs(cell: Cell | None, metric: str, costs: Costs | None) -> list[float]:
+    return [] if cell is None or costs is None else [costs(cell)[metric]]
 
 
 def _scores(row: Row, task: str, metric: str, results: Results) -> list[float]:

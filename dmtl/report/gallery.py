@@ -1,6 +1,6 @@
 """The drill-down of the page: test images with labels, initial, noisy and final predictions and errors, and their scores.
 
-Only cells with one label an image, the default backbone and the first seed are shown, so that pictures side by side differ
+Only cells with one label an image, the grid's main backbone and the first seed are shown, so that pictures side by side differ
 by the method alone.
 """
 
@@ -20,10 +20,11 @@ from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
 from dmtl.evaluation.maps import error, kind
 from dmtl.metrics.per_image import PerImage
 from dmtl.pictures import Legend, error_legend, error_picture, legend, picture
+from dmtl.report.results import main_backbone
 from dmtl.tasks import TASKS
 
 METHODS = (REFERENCE, "xtc", "diffusion_prediction")  # shown, in this order
-SETTING, BACKBONE = "onelabel", "resnet18"
+SETTING = "onelabel"
 STAGES = ("initial", "noisy", "final")  # of predictions, in the slider's order after the label
 LOSSY = 82  # quality of photos and normals, whose exact values nobody reads off
 
@@ -46,10 +47,11 @@ def image_scores(statistics: PerImage, ids: Sequence[str]) -> dict[str, dict[str
 
 def load_galleries(grid: Grid, paths: Paths) -> list[Gallery]:
     """The galleries that are there of the cells to be shown, by benchmark and method; the reference method's first."""
+    backbone = main_backbone(grid)
     shown = {
         (cell.benchmark, cell.method): key
         for key, cell in grid.cells.items()
-        if (cell.setting, cell.backbone, cell.steps, cell.seed) == (SETTING, BACKBONE, None, 0)
+        if (cell.setting, cell.backbone, cell.scratch, cell.steps, cell.seed) == (SETTING, backbone, False, None, 0)
     }
     keys = [shown.get((benchmark, method)) for benchmark in grid.benchmarks for method in METHODS]
     return [load_gallery(paths.gallery(key)) for key in keys if key and paths.gallery(key).exists()]

@@ -45,6 +45,8 @@ def page(
     results: Results,
     runs: Sequence[Run],
     gallery: str,
+    backbone: str,
+    claims: str,
 ) -> str:
     """The page of a scale as HTML.
 
@@ -54,11 +56,14 @@ def page(
         results: of every row, for Fig. 8.
         runs: every evaluated training.
         gallery: HTML of the test images, or nothing.
+        backbone: whose trainings the charts show.
+        claims: HTML of the paper's claims, or nothing.
     """
-    charts = [chart for chart in (_steps(steps), _refinement(results), *_curves(runs)) if chart]
+    charts = [chart for chart in (_steps(steps), _refinement(results, backbone), *_curves(runs, backbone)) if chart]
     listed = [{"number": n, "title": TITLES[n], "parts": list(map(_part, parts))} for n, parts in tables.items()]
     contents = [{"id": f"table{n}", "title": f"Table {n}"} for n in tables]
     contents += [{"id": chart.id, "title": chart.title} for chart in charts]
+    contents = ([{"id": "claims", "title": "Claims"}] if claims else []) + contents
     contents += [{"id": "images", "title": "Test images"}] if gallery else []
     environment = Environment(
         loader=PackageLoader("dmtl.report"), autoescape=select_autoescape(["j2"]), undefined=StrictUndefined, trim_blocks=True
@@ -72,6 +77,7 @@ def page(
         tables=listed,
         charts=charts,
         gallery=gallery,
+        claims=claims,
         missing=list(_missing(tables)),
         commands=_commands(scale),
         versions=", ".join(f"{name} {version(name)}" for name in VERSIONS),
@@ -137,12 +143,12 @@ def _steps(entries: Sequence[StepEntry]) -> Chart | None:
     return Chart("steps", "Diffusion steps", text, uri, ["Benchmark", "Method", "Steps", "Metric", "Value"], rows)
 
 
-def _refinement(results: Results) -> Chart | None:
+def _refinement(results: Results, backbone: str) -> Chart | None:
     """Fig. 8."""
     panels: dict[str, tuple[float, float]] = {}
     rows = []
     for benchmark in ("pascal", "nyud", "cityscapes"):
-        trained = results.get(Row(benchmark, "onelabel", REFINED, "resnet18"))
+        trained = results.get(Row(benchmark, "onelabel", REFINED, backbone))
         if trained is None or not trained.initial:
             continue
         for task in trained.final[0]:
@@ -157,11 +163,10 @@ def _refinement(results: Results) -> Chart | None:
     return Chart("refinement", "Initial against final", text, uri, ["Benchmark", "Metric", "Initial", "Final"], rows)
 
 
-def _curves(runs: Sequence[Run]) -> Iterator[Chart]:
+def _curves(runs: Sequence[Run], backbone: str) -> Iterator[Chart]:
     """Training losses, a chart a benchmark."""
-    shown = [
-        run for run in runs if run.history and run.cell.backbone == "resnet18" and run.cell.steps is None and run.cell.seed == 0
-    ]
+    plain = (backbone, False, None, 0)
+    shown = [run for run in runs if run.history and (run.cell.backbone, run.cell.scratch, run.cell.steps, run.cell.seed) == plain]
     for benchmark in dict.fromkeys(run.cell.benchmark for run in shown):
         panels: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
         rows = []

@@ -1,5 +1,6 @@
 """Result files -> the scores of each row of the tables, grouped over seeds."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import mean, stdev
@@ -19,6 +20,10 @@ class Trained:
 
     final: list[Scores] = field(default_factory=list)
     initial: list[Scores] = field(default_factory=list)
+
+    def mean(self) -> Scores:
+        """The mean final scores over seeds."""
+        return {task: mean(seed[task] for seed in self.final) for task in self.final[0]}
 
     def add(self, metrics: dict) -> None:
         """Take up the `metrics` of one more seed's result file."""
@@ -43,7 +48,13 @@ class Run:
 
 def row_of(cell: Cell) -> Row:
     """The row that a cell belongs to, whatever its seed."""
-    return Row(cell.benchmark, cell.setting, cell.method, cell.backbone)
+    backbone = f"{cell.backbone}, scratch" if cell.scratch else cell.backbone
+    return Row(cell.benchmark, cell.setting, cell.method, backbone)
+
+
+def main_backbone(grid: Grid) -> str:
+    """The backbone that most of a grid's cells have: the one whose curves, pictures and summary are shown."""
+    return Counter(cell.backbone for cell in grid.cells.values()).most_common(1)[0][0]
 
 
 def load_results(grid: Grid, paths: Paths) -> Results:
@@ -82,7 +93,7 @@ def relative_gains(row: Row, scores: list[Scores], results: Results) -> list[flo
     reference = results.get(row._replace(method="single_task"))
     if reference is None or row.method == "single_task":
         return []
-    single = {task: mean(seed[task] for seed in reference.final) for task in reference.final[0]}
+    single = reference.mean()
     return [delta_m(seed, single) for seed in scores]
 
 

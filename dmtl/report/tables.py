@@ -1,7 +1,7 @@
 """Everything that the report stage writes: each table in every format, the figure over steps, and the summary."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 from statistics import mean
@@ -9,25 +9,31 @@ from statistics import mean
 from dmtl.config import Grid, Paths
 from dmtl.files import replacing, write_json
 from dmtl.metrics.per_image import load_per_image
+from dmtl.report.claims import Finding, claims
+from dmtl.report.claims import margins as margins_of
+from dmtl.report.claims_page import claims_html, claims_markdown
 from dmtl.report.entries import METHODS, UNITS, Costs, Entry, StepEntry, table_entries, tables
 from dmtl.report.gallery import gallery_html, image_scores, load_galleries
 from dmtl.report.latex import latex
 from dmtl.report.layout import sections
 from dmtl.report.markdown import markdown
 from dmtl.report.page import page
-from dmtl.report.results import Results, load_results, load_runs, load_steps, relative_gains, row_of, spread
+from dmtl.report.results import Results, Run, load_results, load_runs, load_steps, main_backbone, relative_gains, row_of, spread
 from dmtl.tasks import TASKS
 
 SUMMARISED = ("diffusion_prediction", "diffusion_feature")
 
 
-def write_report(grid: Grid, paths: Paths, costs: Costs) -> None:
+def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = "") -> None:
     """Write every table as CSV, Markdown and LaTeX, `steps.csv` where cells pin their steps, summary.json and the page.
 
+    At scale study also what the paper's claims come to: claims.csv, claims.md and a part of the page.
+
     Args:
-        costs: counts a cell's network at the paper's size.
+        costs: counts a cell's network at the paper's size; None where the project has no such size.
+        checks: Markdown about what was tried where a claim did not hold.
     """
-    results = load_results(grid, paths)
+    results, runs = load_results(grid, paths), load_runs(grid, paths)
     layouts = {}
     for table in tables(grid):
         entries = list(table_entries(table, grid, results, costs, comparable=paths.scale == "paper"))
@@ -39,12 +45,13 @@ def write_report(grid: Grid, paths: Paths, costs: Costs) -> None:
     steps = list(step_entries(grid, paths, results, costs))
     if any(cell.steps is not None for cell in grid.cells.values()):
         _write_csv(StepEntry, steps, paths.reports() / "steps.csv")
-    whole = page(paths.scale, layouts, steps, results, load_runs(grid, paths), _gallery(grid, paths))
+    claimed = _write_claims(grid, paths, results, runs, checks) if paths.scale == "study" else ""
+    whole = page(paths.scale, layouts, steps, results, runs, _gallery(grid, paths), main_backbone(grid), claimed)
     _write_text(whole, paths.reports() / "index.html")
     write_json(paths.reports() / "summary.json", _summary(grid, results))
 
 
-def step_entries(grid: Grid, paths: Paths, results: Results, costs: Costs) -> Iterator[StepEntry]:
+def step_entries(grid: Grid, paths: Paths, results: Results, costs: Costs | None) -> Iterator[StepEntry]:
     """Quality and cost against the number of steps (the paper's Fig. 6)."""
     cells = {(row_of(cell), cell.steps): cell for cell in grid.cells.values()}
     for row, by_steps in load_steps(grid, paths).items():
@@ -52,11 +59,19 @@ def step_entries(grid: Grid, paths: Paths, results: Results, costs: Costs) -> It
             final = trained.final
             values = {(task, TASKS[task].metric): [seed[task] for seed in final] for task in final[0]}
             values["", "delta_m"] = relative_gains(row, final, results)
-            values["", "flops_g"] = [costs(cells[row, steps])["flops_g"]]
+            values["", "flops_g"] = [costs(cells[row, steps])["flops_g"]] if costs else []
             for (task, metric), seeds in values.items():
                 unit = TASKS[task].unit if task else UNITS[metric]
                 if seeds:
                     yield StepEntry(*row, steps, task, metric, unit, mean(seeds), spread(seeds), len(seeds))
+
+
+def _write_claims(grid: Grid, paths: Paths, results: Results, runs: Sequence[Run], checks: str) -> str:
+    """Write claims.csv and claims.md; returns the part of the page."""
+    found, margins = claims(grid, paths), margins_of(results)
+    _write_csv(Finding, (finding for claim in found for finding in claim.findings), paths.reports() / "claims.csv")
+    _write_text(claims_markdown(found, margins, runs, checks), paths.reports() / "claims.md")
+    return claims_html(found, margins, runs, checks)
 
 
 def _gallery(grid: Grid, paths: Paths) -> str:
@@ -85,6 +100,6 @@ def _write_text(text: str, path: Path) -> None:
 def _summary(grid: Grid, results: Results) -> dict[str, dict[str, float]]:
     """Delta_m of the two diffusion methods in each benchmark and setting that a table has: what `dvc exp show` lists."""
     rows = dict.fromkeys(row_of(cell) for key, cell in grid.cells.items() if key not in grid.extra and cell.method in SUMMARISED)
-    evaluated = [row for row in rows if row.backbone == "resnet18" and row in results]
+    evaluated = [row for row in rows if row.backbone == main_backbone(grid) and row in results]
     gains = {row: relative_gains(row, results[row].final, results) for row in evaluated}
     return {"delta_m": {f"{row.benchmark}-{row.setting}-{row.method}": mean(values) for row, values in gains.items() if values}}

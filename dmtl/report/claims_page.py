@@ -1,0 +1,128 @@
+"""The claims as people read them: a part of the page, Markdown, and a chart of the intervals."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markdown_it import MarkdownIt
+
+from dmtl.report.charts import interval_chart
+from dmtl.report.claims import DRAWS, LEVEL, NOT_RUN, Claim, Finding, Margin
+from dmtl.report.entries import METHODS, SETTINGS
+from dmtl.report.results import Run
+from dmtl.tasks import TASKS
+
+HEADER = (
+    "Labels",
+    "Compared",
+    "Measure",
+    "Difference",
+    f"{LEVEL:g} % interval",
+    "Verdict",
+    "Seeds",
+    "Interval covers",
+    "Settled by",
+)
+EXPLAINED = (
+    "Differences are signed so that more is in the claim's favour. A claim holds where the whole interval is above zero, does "
+    f"not hold where it is below, and cannot be told where zero is inside: {DRAWS} paired draws of the same test images for "
+    "both sides and, where several seeds were trained, of seeds. With one seed an interval says nothing of what another gives, "
+    "and with three it understates it."
+)
+
+
+def claims_markdown(claims: Sequence[Claim], margins: Sequence[Margin], runs: Sequence[Run], checks: str) -> str:
+    """claims.md."""
+    lines = ["# Do the paper's claims hold here?", "", EXPLAINED, "", *_table(("Claim", "Verdict"), _verdicts(claims))]
+    for claim in claims:
+        lines += ["", f"## ({claim.key}) {claim.text}: {claim.verdict}", "", *_table(HEADER, map(_row, claim.findings))]
+    lines += ["", "## Every method against the constant", "", _about_margins(margins), "", *_table(*_margin_table(margins))]
+    lines += ["", "## Compute", "", compute(runs), "", checks.strip(), ""]
+    return "\n".join(lines)
+
+
+def claims_html(claims: Sequence[Claim], margins: Sequence[Margin], runs: Sequence[Run], checks: str) -> str:
+    """A part of the page; `checks` is Markdown, raw HTML in it is shown and not obeyed."""
+    environment = Environment(
+        loader=PackageLoader("dmtl.report"), autoescape=select_autoescape(["j2"]), undefined=StrictUndefined, trim_blocks=True
+    )
+    header, rows = _margin_table(margins)
+    told = [finding for claim in claims for finding in claim.findings if finding.verdict != NOT_RUN]
+    return environment.get_template("claims.html.j2").render(
+        claims=[(claim, [_row(finding) for finding in claim.findings]) for claim in claims],
+        header=HEADER,
+        explained=EXPLAINED,
+        chart=_chart([finding for finding in told if not finding.task]),
+        margins_text=_about_margins(margins),
+        margins_header=header,
+        margins=list(rows),
+        compute=compute(runs),
+        checks=MarkdownIt("commonmark", {"html": False}).enable("table").render(checks),
+    )
+
+
+def compute(runs: Sequence[Run]) -> str:
+    """What the trainings took, as far as it is recorded."""
+    trained = [run for run in runs if run.history]
+    epochs = sum(len(run.history) for run in trained)
+    return f"{len(trained)} trainings, {epochs} epochs in all (a single-task cell counts those of each of its networks)."
+
+
+def _verdicts(claims: Sequence[Claim]) -> Iterator[tuple[str, ...]]:
+    for claim in claims:
+        yield f"({claim.key}) {claim.text}", f"**{claim.verdict}**"
+
+
+def _row(finding: Finding) -> tuple[str, ...]:
+    measure = f"{TASKS[finding.task].title}, {finding.unit}" if finding.task else "Δm, %"
+    compared = f"{_short(finding.a)} against {_short(finding.b)}"
+    if finding.difference is None:
+        return SETTINGS[finding.setting], compared, measure, "", "", NOT_RUN, "", "", ""
+    places = 4 if finding.task == "depth" else 2
+    interval = f"{finding.low:+.{places}f} to {finding.high:+.{places}f}"
+    seeds = f"{finding.seeds_a} and {finding.seeds_b}"
+    numbers = f"{finding.difference:+.{places}f}", interval
+    return SETTINGS[finding.setting], compared, measure, *numbers, finding.verdict, seeds, finding.covers, finding.settles
+
+
+def _short(name: str) -> str:
+    """A cell's name without benchmark, setting and backbone: the method, the pinned steps, the stage."""
+    key, _, stage = name.partition(" ")
+    parts = key.split("-")
+    method = next((METHODS[part] for part in parts if part in METHODS), key)
+    steps = next((f" with {part.removeprefix('steps')} steps" for part in parts if part.startswith("steps")), "")
+    return f"{method}{steps}{f', {stage}' if stage else ''}"
+
+
+def _chart(findings: Sequence[Finding]) -> str:
+    rows = [
+        (f"({f.claim}) {SETTINGS[f.setting]}: {_short(f.a)}\nagainst {_short(f.b)}", f.difference, f.low, f.high)
+        for f in findings
+        if f.difference is not None and f.low is not None and f.high is not None
+    ]
+    return interval_chart(rows, "difference of Δm, %") if rows else ""
+
+
+def _about_margins(margins: Sequence[Margin]) -> str:
+    below = [f"{m.method} ({m.setting}, {m.backbone}) on {TASKS[m.task].title.lower()}" for m in margins if m.gain <= 0]
+    if not margins:
+        return "The constant was not evaluated."
+    if not below:
+        return "Every method that was trained beats the best constant prediction on every task."
+    return f"Not better than the best constant prediction: {'; '.join(below)}."
+
+
+def _margin_table(margins: Sequence[Margin]) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]]:
+    tasks = list(dict.fromkeys(m.task for m in margins))
+    found = {(m.setting, m.backbone, m.method, m.task): m.gain for m in margins}
+    rows = dict.fromkeys(key[:3] for key in found)
+    header = "Labels", "Backbone", "Method", *(f"{TASKS[task].title}: better by, {TASKS[task].unit}" for task in tasks)
+
+    def text(row: tuple[str, str, str], task: str) -> str:
+        gain = found.get((*row, task))
+        return "" if gain is None else f"{gain:+.{4 if task == 'depth' else 2}f}"
+
+    return header, ((*row, *(text(row, task) for task in tasks)) for row in rows)
+
+
+def _table(header: Sequence[str], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *rows)]

@@ -1,0 +1,130 @@
+"""The claims: verdicts where the truth is known, what was not run, what people read."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from test_compare import _cell as statistics
+
+from dmtl.config import Project, for_report
+from dmtl.files import write_json
+from dmtl.report.claims import FAILS, HOLDS, MIXED, NOT_RUN, OPEN, Claim, Finding, claims, margins
+from dmtl.report.results import Row, load_results, main_backbone
+from dmtl.report.tables import write_report
+
+B = "-tf_efficientnet_lite0"
+IMAGES = 80
+# hit rates of segmentation; the rest is alike in all
+HITS = {"single_task": 0.5, "mtl_baseline": 0.3, "xtc": 0.7, "no_diffusion": 0.9}
+HITS |= {"diffusion_prediction": 0.7, "diffusion_feature": 0.7}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Project:
+    """The study's own grid, evaluated in part: one label, no `no_conditioning`, seed 0 and for two methods also seed 1."""
+    (tmp_path / "study").mkdir()
+    for name in ("grid.yaml", "params.yaml"):
+        (tmp_path / "study" / name).write_text((ROOT / "study" / name).read_text())
+    project = Project(tmp_path, "study")
+    for method, hit in HITS.items():
+        _evaluated(project, f"nyud-onelabel-{method}{B}", 1, hit)
+    _evaluated(project, f"nyud-onelabel-diffusion_prediction{B}-seed1", 1, 0.7)
+    _evaluated(project, f"nyud-onelabel-mtl_baseline{B}-seed1", 1, 0.3)
+    _evaluated(project, f"nyud-onelabel-constant{B}", 1, 0.4)
+    return project
+
+
+def _evaluated(project: Project, key: str, number: int, hit: float) -> None:
+    """Statistics and result file; initial predictions of diffusion methods are worse in segmentation and the same in the rest."""
+    found = statistics(number, IMAGES, hit, *((2.0, 60.0) if "constant" in key else ()))
+    if "diffusion" in key:
+        worse = statistics(number, IMAGES, hit - 0.2).tables["final"]["semseg"]
+        found = replace(found, tables=found.tables | {"initial": found.tables["final"] | {"semseg": worse}})
+    found = replace(found, about={"cell": key, "scale": "study", "seed": project.cell(key).seed})
+    found.save(project.paths.statistics(key))
+    write_json(project.paths.result(key), found.result() | {"history": []})
+
+
+def _by_key(project: Project) -> dict[str, Claim]:
+    return {claim.key: claim for claim in claims(for_report(project), project.paths)}
+
+
+def test_the_verdicts_are_the_truth(study: Project) -> None:
+    """Better by construction holds, worse does not, the same cannot be told, what is missing was not run."""
+    found = _by_key(study)
+    onelabel = {key: [f for f in claim.findings if f.setting == "onelabel"] for key, claim in found.items()}
+    assert [f.verdict for f in onelabel["a"]] == [HOLDS, HOLDS]
+    assert [f.verdict for f in onelabel["b"]] == [OPEN, OPEN]
+    assert [f.verdict for f in onelabel["c"]] == [FAILS]
+    assert [f.verdict for f in onelabel["d"]] == [NOT_RUN]
+    refined = {f.task: f.verdict for f in onelabel["f"] if f.a.startswith(f"nyud-onelabel-diffusion_prediction{B} ")}
+    assert refined == {"semseg": HOLDS, "depth": OPEN, "normals": OPEN}
+    assert {key: found[key].verdict for key in "abcde"} == {"a": HOLDS, "b": OPEN, "c": FAILS, "d": NOT_RUN, "e": NOT_RUN}
+    assert found["f"].verdict == MIXED
+    assert all(f.verdict == NOT_RUN for f in found["a"].findings if f.setting == "randomlabels")
+
+
+def test_seeds_and_what_an_interval_covers(study: Project) -> None:
+    prediction, feature = (f for f in _by_key(study)["a"].findings if f.setting == "onelabel")
+    assert (prediction.seeds_a, prediction.seeds_b, prediction.covers) == (2, 2, "images and seeds")
+    assert (feature.seeds_a, feature.seeds_b, feature.covers) == (1, 2, "images alone: one seed")
+    assert prediction.images == IMAGES
+
+
+@pytest.mark.parametrize(
+    ("difference", "low", "high", "says"),
+    [
+        (1.0, -1.0, 3.0, "about 4 times"),
+        (0.1, -2.0, 2.2, "more than 25 times"),
+        (0.0, -1.0, 1.0, "more than 25"),
+        (2.0, 1.0, 3.0, ""),
+    ],
+)
+def test_what_would_settle_it(difference: float, low: float, high: float, says: str) -> None:
+    """The width falls with the root of the evidence, so to leave zero out takes (half-width / difference) squared as much."""
+    finding = Finding("a", "onelabel", "a", "b", "", "delta_m", "%", difference, low, high, 3, 3, 100)
+    assert finding.settles.startswith(says)
+    assert bool(says) == bool(finding.settles)
+
+
+def test_who_does_not_beat_the_constant_is_named(study: Project) -> None:
+    below = {(m.method, m.task) for m in margins(load_results(for_report(study), study.paths)) if m.gain < 0}
+    assert below == {("MTL Baseline", "semseg")}
+
+
+def test_the_report_of_the_study(study: Project) -> None:
+    write_report(
+        for_report(study), study.paths, None, "### Tried\n\n<script>alert(1)</script>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    )
+    reports = study.paths.reports()
+    text, page = (reports / "claims.md").read_text(), (reports / "index.html").read_text()
+    assert "| (a) Diffusion beats the multi-task baseline in Δm | **holds** |" in text
+    assert "Not better than the best constant prediction: MTL Baseline (one, tf_efficientnet_lite0) on semantic" in text
+    assert "<td>1</td>" in page
+    assert "<script>alert" not in page
+    lines = list(csv.DictReader((reports / "claims.csv").read_text().splitlines()))
+    assert {line["claim"] for line in lines} == set("abcdef")
+    table = list(csv.DictReader((reports / "table3.csv").read_text().splitlines()))
+    assert {line["backbone"] for line in table} == {"tf_efficientnet_lite0", "resnet18, scratch"}
+    assert len(json.loads((reports / "summary.json").read_text())["delta_m"]) == 2
+
+
+def test_cells_from_scratch_are_rows_of_their_own(study: Project) -> None:
+    _evaluated(study, "nyud-onelabel-single_task-scratch", 1, 0.4)
+    _evaluated(study, "nyud-onelabel-mtl_baseline-scratch", 1, 0.4)
+    rows = load_results(for_report(study), study.paths)
+    assert Row("nyud", "onelabel", "mtl_baseline", "resnet18, scratch") in rows
+
+
+def test_the_main_backbone_is_the_grids_most_frequent(root: Path) -> None:
+    assert main_backbone(for_report(Project(root))) == "resnet18"
+    assert main_backbone(for_report(Project(root, "study"))) == "tf_efficientnet_lite0"
+
+
+def test_the_study_takes_two_steps_where_none_are_pinned(root: Path) -> None:
+    """Claim (e) counts on it."""
+    assert yaml.safe_load((root / "study" / "params.yaml").read_text())["diffusion"]["steps"] == 2
