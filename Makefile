@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv repro test test-long lint
+.PHONY: venv repro table1 table2 table3 table4 table5 study test test-long lint
 
 venv: $(INSTALLED)
 
@@ -16,6 +16,12 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 repro: venv
 	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+
+table1 table2 table3 table4 table5: venv
+	export PATH="$(CURDIR)/$(BIN):$$PATH" && dvc repro $$(python -m dmtl cells --table $(@:table%=%)) && dvc repro --single-item report
+
+study: venv
+	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro study/dvc.yaml
 
 test: venv
 	$(BIN)/python -m pytest

@@ -52,6 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", action="store_true")
     compare.set_defaults(run=_compare)
 
+    cells = commands.add_parser("cells", help="the cells of a table as targets of DVC, for dvc repro $(...)")
+    cells.add_argument("--table", type=int, choices=range(1, 6), help="of the paper (default: every cell of the grid)")
+    cells.add_argument("--stage", choices=("train", "evaluate"), default="evaluate", help="default: evaluate, which trains first")
+    cells.add_argument("--project", default=".", metavar="FOLDER", help="folder of params.yaml and grid.yaml")
+    cells.set_defaults(run=_cells)
+
     launch = commands.add_parser("launch", help="train all stale cells of the grid on every GPU or CPU there is, over Ray")
     launch.add_argument("cells", nargs="*", metavar="CELL", help="only these (default: all that DVC finds stale)")
     launch.add_argument("--address", help="of a running Ray cluster, such as auto (default: this machine alone)")
@@ -138,6 +144,15 @@ def _compare(arguments: argparse.Namespace) -> None:
         print(json.dumps(as_json(pair, found, arguments.draws, arguments.level), indent=1))
     else:
         print(as_text(pair, found, arguments.level))
+
+
+def _cells(arguments: argparse.Namespace) -> None:
+    from dmtl.report.entries import table_cells
+
+    grid = for_report(Project(ROOT, arguments.project))
+    file = "" if arguments.project == "." else f"{arguments.project}/dvc.yaml:"
+    for key in table_cells(arguments.table, grid) if arguments.table else grid.cells:
+        print(f"{file}{arguments.stage}@{key}")
 
 
 def _launch(arguments: argparse.Namespace) -> None:

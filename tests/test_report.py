@@ -16,6 +16,7 @@ from dmtl.benchmarks.raw import benchmark_module
 from dmtl.config import Cell, Project, for_report
 from dmtl.files import write_json
 from dmtl.metrics.delta import delta_m
+from dmtl.report.entries import table_cells
 from dmtl.report.layout import form
 from dmtl.report.published import Row, figures, published, rows
 from dmtl.report.results import row_of
@@ -72,6 +73,18 @@ def test_seeds_are_averaged(project: Project) -> None:
     assert float(entry["sd"]) == pytest.approx(statistics.stdev([44, 40]))
     gain = _entries(project)["onelabel", "diffusion_feature", ""]
     assert (gain["metric"], float(gain["ours"])) == ("delta_m", pytest.approx(5))
+
+
+def test_the_cells_of_a_table_are_its_rows(root: Path) -> None:
+    """With Delta_m's reference and the constant, and nothing that another table alone shows."""
+    grid = for_report(Project(root))
+    for table in range(1, 6):
+        assert {row_of(grid.cells[key]) for key in table_cells(table, grid)} >= set(rows(table))
+    first = set(table_cells(1, grid))
+    assert {key.partition("-")[0] for key in first} == {"cityscapes"}
+    assert {"cityscapes-onelabel-single_task", "cityscapes-onelabel-constant"} <= first
+    assert not any("steps" in key for key in first)
+    assert "pascal-onelabel-single_task-resnet50" in table_cells(2, grid)
 
 
 def test_what_was_not_run_is_empty(project: Project) -> None:

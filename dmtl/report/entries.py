@@ -134,6 +134,12 @@ def table_rows(table: int, grid: Grid) -> list[Row]:
     return sorted(every, key=place)
 
 
+def table_cells(table: int, grid: Grid) -> list[str]:
+    """The cells that a table shows, by their names in the grid."""
+    rows = set(table_rows(table, grid))
+    return [key for key, cell in grid.cells.items() if cell.steps is None and row_of(cell) in rows]
+
+
 def _is_reference(row: Row, printed: list[Row]) -> bool:
     """Whether a table's Delta_m needs this single-task row although no table prints it (ResNet-50)."""
     return row not in _printed_somewhere() and any(row == other._replace(method="single_task") for other in printed)
