@@ -113,13 +113,13 @@ class Writer:
         from mlflow import MlflowClient
         from mlflow.entities import Metric
 
-        with self._guard():
+        with guard(self._uri, self._root):
             client = MlflowClient(self._uri)
             run = self._run_id(client, self._experiment_id(client))
         finished: bool | None = None
         while finished is None:
             noted, finished = self._take()
-            with self._guard():
+            with guard(self._uri, self._root):
                 new = [
                     Metric(name, value, at, step)
                     for metrics, step, at in noted
@@ -128,11 +128,8 @@ class Writer:
                 ]
                 for first in range(0, len(new), MOST_AT_ONCE):
                     client.log_batch(run, metrics=new[first : first + MOST_AT_ONCE])
-        with self._guard():
+        with guard(self._uri, self._root):
             client.set_terminated(run, "FINISHED" if finished else "KILLED")
-
-    def _guard(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self._uri.startswith("http") else FileLock(self._root / ".work" / "mlflow.lock")
 
     def _take(self) -> tuple[list[Noted], bool | None]:
         """All that waits to be written, at least one thing, and how the training ended if it has."""
@@ -174,6 +171,19 @@ class Writer:
         return run
 
 
+def guard(uri: str, root: Path) -> AbstractContextManager[Any]:
+    """A lock for a database, which breaks if two processes make it at once; a server guards itself."""
+    if uri.startswith("http"):
+        return nullcontext()
+    (root / ".work").mkdir(exist_ok=True)
+    return FileLock(root / ".work" / "mlflow.lock")
+
+
+def tracking_uri(paths: Paths) -> str:
+    """`MLFLOW_TRACKING_URI`, or `mlflow.db` in the project's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.root.resolve() / 'mlflow.db'}"
+
+
 @contextmanager
 def track(training: Training, paths: Paths, scratch: Path, parts: dict[str, Any]) -> Iterator[Tracker]:
     """The tracker of one training: MLflow at `MLFLOW_TRACKING_URI` or in `mlflow.db`; none with `DMTL_TRACKING=off`.
@@ -186,7 +196,7 @@ def track(training: Training, paths: Paths, scratch: Path, parts: dict[str, Any]
     cell = training.cell
     root = paths.root.resolve()
     about = {
-        "uri": os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}",
+        "uri": tracking_uri(paths),
         "experiment": cell.benchmark,
         "name": cell.name(),
         "params": flat(training.model_dump(mode="json")),
@@ -195,6 +205,10 @@ def track(training: Training, paths: Paths, scratch: Path, parts: dict[str, Any]
             "scale": paths.scale,
             "setting": cell.setting,
             "method": cell.method,
+            "backbone": cell.backbone,
+            "steps": str(cell.steps or ""),
+            "seed": str(training.seed),
+            "identity": digest(parts),
             "config.sha256": digest(parts["config"]),
             "data.sha256": parts["data"],
             "code.sha256": parts["code"],
@@ -212,7 +226,7 @@ def track(training: Training, paths: Paths, scratch: Path, parts: dict[str, Any]
         tracker.close(finished)
 
 
-def _quiet_mlflow() -> None:
+def quiet_mlflow() -> None:
     """No usage data is sent, a dead server is given up on soon, and database migrations are not news."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -224,7 +238,7 @@ def _quiet_mlflow() -> None:
 def _main() -> None:
     """Write what comes through the pipe to MLflow; a failure is one warning."""
     os.nice(19)  # the training comes first
-    _quiet_mlflow()
+    quiet_mlflow()
     about = json.loads(sys.stdin.readline())
     items: queue.SimpleQueue[Noted | bool] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(items,), daemon=True).start()

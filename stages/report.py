@@ -2,6 +2,7 @@
 
 import _root  # noqa: F401
 
+from dmtl import tracking_results
 from dmtl.config import Project, for_report
 from dmtl.cost import Costs
 from dmtl.report.tables import write_report
@@ -10,10 +11,12 @@ from dmtl.stage import run_stage
 
 def report(project: Project) -> None:
     """Everything that people read, of all results."""
-    paper = Project(project.paths.root, str(project.folder.relative_to(project.paths.root)), scale="paper")
+    folder = str(project.folder.relative_to(project.paths.root))
+    paper = Project(project.paths.root, folder, scale="paper")
     costs = Costs(paper).figures if "paper" in paper.block("scales") else None
     checks = project.folder / "checks.md"
     write_report(for_report(project), project.paths, costs, checks.read_text(encoding="utf-8") if checks.exists() else "")
+    tracking_results.start(project, folder)
 
 
 if __name__ == "__main__":

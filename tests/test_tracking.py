@@ -1,5 +1,6 @@
 """MLflow gets what it should and can stop nothing."""
 
+import json
 import os
 import queue
 import socket
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT
 from filelock import FileLock
 
-from dmtl import tracking
-from dmtl.config import Project, digest, for_training
+from dmtl import tracking, tracking_results
+from dmtl.config import Project, digest, for_report, for_training
+from dmtl.report.tables import write_report
 from dmtl.training import loop
 
 CELL = "nyud-full-mtl_baseline"
@@ -179,3 +182,55 @@ def test_a_database_that_cannot_be_made_costs_a_warning(
     said = [line for line in capfd.readouterr().err.splitlines() if "MLflow" in line]
     assert len(said) == 1
     assert "is not to be had" in said[0]
+
+
+@pytest.fixture
+def evaluated(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The tiny cell trained under MLflow, evaluated and reported."""
+    monkeypatch.syspath_prepend(str(ROOT / "stages"))
+    from evaluate import evaluate_cell
+
+    project = _train(tracked)
+    evaluate_cell(project, CELL)
+    write_report(for_report(project), project.paths, None)
+    return project
+
+
+def test_a_run_gets_its_scores_pictures_and_data(evaluated: Project) -> None:
+    from mlflow import MlflowClient
+
+    assert tracking_results.add_results(evaluated) == 1
+    client = MlflowClient(tracking.tracking_uri(evaluated.paths))
+    (run,) = client.search_runs([client.get_experiment_by_name("nyud").experiment_id])
+    result = json.loads(evaluated.paths.result(CELL).read_text())
+    assert run.data.metrics["final/semseg/miou"] == result["metrics"]["final"]["semseg"]["miou"]
+    assert "final/normals/within_11.25" in run.data.metrics
+    assert (run.data.tags["backbone"], run.data.tags["seed"], run.data.tags["identity"]) == ("resnet18", "0", result["identity"])
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("nyud-full", run.data.tags["data.sha256"][:36])
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "results")] == [f"results/{CELL}.json"]
+    assert len(client.list_artifacts(run.info.run_id, "pictures")) == tracking_results.PICTURES
+    (report,) = client.search_runs([client.get_experiment_by_name("report").experiment_id])
+    assert "report/index.html" in [file.path for file in client.list_artifacts(report.info.run_id, "report")]
+    assert tracking_results.add_results(evaluated) == 0, "it has everything already"
+
+
+def test_results_of_trainings_that_were_not_tracked_are_left_out(evaluated: Project) -> None:
+    content = json.loads(evaluated.paths.result(CELL).read_text()) | {"identity": "of another machine"}
+    evaluated.paths.result(CELL).write_text(json.dumps(content))
+    assert tracking_results.add_results(evaluated) == 0
+
+
+def test_a_server_that_does_not_answer_costs_the_report_nothing(
+    evaluated: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        begun = time.monotonic()
+        tracking_results.start(evaluated, ".")
+        assert time.monotonic() - begun < 1
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr("sys.argv", ["tracking_results", "--root", str(evaluated.paths.root)])
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    tracking_results.main()
+    assert "warning: MLflow did not get the results" in capsys.readouterr().err

@@ -27,9 +27,9 @@ class Trained:
 
     def add(self, metrics: dict) -> None:
         """Take up the `metrics` of one more seed's result file."""
-        self.final.append(_headline(metrics["final"]))
+        self.final.append(headline(metrics["final"]))
         if metrics["initial"]:
-            self.initial.append(_headline(metrics["initial"]))
+            self.initial.append(headline(metrics["initial"]))
 
 
 Results = dict[Row, Trained]
@@ -108,5 +108,6 @@ def _evaluated(grid: Grid, paths: Paths) -> Iterator[tuple[Cell, dict]]:
             yield cell, read_json(paths.result(key))["metrics"]
 
 
-def _headline(scores: dict[str, dict[str, float]]) -> Scores:
+def headline(scores: dict[str, dict[str, float]]) -> Scores:
+    """Each task's headline metric of one stage of a result file."""
     return {task: values[TASKS[task].metric] for task, values in scores.items()}

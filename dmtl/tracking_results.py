@@ -1,0 +1,160 @@
+"""What a report knows, added to the runs of MLflow: scores, pictures and data of each cell, and the report itself.
+
+`python -m dmtl.tracking_results` does it; the report stage starts it and goes on. It finds a cell's run by the identity of the
+training, so results whose training was not tracked here are left out, and what a run has already is not written again.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dmtl.config import Cell, Grid, Paths, Project, flat, for_report
+from dmtl.contact_sheet import contact_sheet
+from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
+from dmtl.report.results import Results, headline, load_results, load_runs, relative_gains, row_of
+from dmtl.stage import ROOT
+from dmtl.tracking import guard, quiet_mlflow, tracking_uri
+
+GIVE_UP = 180.0  # seconds, after which a server that does not answer is left alone
+PICTURES = 2  # of each cell's gallery
+DONE = "results.sha256"  # tag of a run that has its results
+
+
+def start(project: Project, folder: str) -> None:
+    """Add what a report found to MLflow, in a process of its own that nobody waits for; nothing with `DMTL_TRACKING=off`."""
+    if os.environ.get("DMTL_TRACKING") == "off":
+        return
+    command = [sys.executable, "-m", "dmtl.tracking_results", "--root", str(project.paths.root), "--project", folder]
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}, start_new_session=True)
+
+
+def add_results(project: Project) -> int:
+    """Add to every run what it lacks; returns how many were added to.
+
+    Raises:
+        Exception: whatever MLflow raises.
+    """
+    from mlflow import MlflowClient
+
+    grid, paths = for_report(project), project.paths
+    results, uri = load_results(grid, paths), tracking_uri(paths)
+    client = MlflowClient(uri)
+    added = 0
+    for found in load_runs(grid, paths):
+        content = paths.result(found.key).read_bytes()
+        version = hashlib.sha256(content).hexdigest()
+        with guard(uri, paths.root):
+            run = _run_of(client, found.cell.benchmark, found.identity)
+            if run is None or run.data.tags.get(DONE) == version:
+                continue
+            scores = _scores(found.cell, json.loads(content)["metrics"], results)
+            _add(client, run, found.cell, scores, [paths.result(found.key)], paths)
+            with tempfile.TemporaryDirectory() as folder:
+                for picture in _pictures(grid, paths, found.key, found.cell, Path(folder)):
+                    client.log_artifact(run.info.run_id, str(picture), "pictures")
+            client.set_tag(run.info.run_id, DONE, version)
+            added += 1
+    if added:
+        with guard(uri, paths.root):
+            _add_report(client, paths)
+    return added
+
+
+def _run_of(client: Any, experiment: str, identity: str | None) -> Any:
+    """The newest run of a training; None where there is none."""
+    known = client.get_experiment_by_name(experiment)
+    if known is None or not identity:
+        return None
+    found = client.search_runs(
+        [known.experiment_id], f"tags.identity = '{identity}'", order_by=["attributes.start_time DESC"], max_results=1
+    )
+    return found[0] if found else None
+
+
+def _add(client: Any, run: Any, cell: Cell, scores: dict[str, float], files: list[Path], paths: Paths) -> None:
+    """Scores, the data set with its digest, and files."""
+    from mlflow.entities import Dataset, DatasetInput, Metric
+
+    now, id_ = int(time.time() * 1000), run.info.run_id
+    client.log_batch(id_, metrics=[Metric(name, value, now, 0) for name, value in scores.items()])
+    name, digest = f"{cell.benchmark}-{cell.setting}", run.data.tags.get("data.sha256", "")[:36]
+    source = str(paths.shard(cell.benchmark, "train").relative_to(paths.root))
+    client.log_inputs(id_, datasets=[DatasetInput(Dataset(name=name, digest=digest, source_type="local", source=source))])
+    for file in files:
+        client.log_artifact(id_, str(file), "results")
+
+
+def _scores(cell: Cell, metrics: dict[str, Any], results: Results) -> dict[str, float]:
+    """`<stage>/<task>/<metric>` of both stages, and the cell's own Delta_m where its reference was evaluated."""
+    known = {stage: tasks for stage, tasks in metrics.items() if tasks}
+    scores = {name.replace(".", "/", 2): value for name, value in flat(known).items()}  # a metric's name may hold a point
+    gains = relative_gains(row_of(cell), [headline(metrics["final"])], results)
+    return scores | ({"final/delta_m": gains[0]} if gains else {})
+
+
+def _pictures(grid: Grid, paths: Paths, key: str, cell: Cell, folder: Path) -> Iterator[Path]:
+    """Contact sheets of some test images."""
+    photos = _photos(grid, paths, cell.benchmark)
+    if photos is None or not paths.gallery(key).exists():
+        return
+    gallery = load_gallery(paths.gallery(key))
+    for k in range(min(PICTURES, len(gallery.ids))):
+        stages = [stage for stage in gallery.stages() if stage in ("initial", "final")]
+        maps = {stage: {task: gallery.map(stage, task, k) for task in gallery.tasks()} for stage in stages}
+        path = folder / f"{gallery.ids[k].replace('/', '_')}.png"
+        contact_sheet(cell.benchmark, f"{key}, test image {gallery.ids[k]}", photos.image(k), maps).save(path)
+        yield path
+
+
+def _photos(grid: Grid, paths: Paths, benchmark: str) -> Gallery | None:
+    """A gallery that holds the images."""
+    keys = [key for key, c in grid.cells.items() if (c.benchmark, c.method) == (benchmark, REFERENCE)]
+    there = [key for key in keys if paths.gallery(key).exists()]
+    return load_gallery(paths.gallery(there[0])) if there else None
+
+
+def _add_report(client: Any, paths: Paths) -> None:
+    """The report as the artifacts of a run of its own, in the experiment `report`."""
+    known = client.get_experiment_by_name("report")
+    location = (paths.root.resolve() / "mlruns" / "report").as_uri()
+    experiment = known.experiment_id if known else client.create_experiment("report", artifact_location=location)
+    run = client.create_run(experiment, run_name=f"report-{paths.scale}", tags={"scale": paths.scale}).info.run_id
+    client.log_artifacts(run, str(paths.reports()), "report")
+    client.set_terminated(run)
+
+
+def main() -> None:
+    """Add the results of a project; a failure is one warning."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, default=ROOT)
+    parser.add_argument("--project", default=".", metavar="FOLDER", help="of params.yaml and grid.yaml")
+    arguments = parser.parse_args()
+    os.nice(19)
+    quiet_mlflow()
+    project = Project(arguments.root, arguments.project)
+    watch = threading.Timer(GIVE_UP, _give_up)
+    watch.daemon = True
+    watch.start()
+    try:
+        add_results(project)
+    except Exception as error:
+        print(f"warning: MLflow did not get the results ({' '.join(str(error).split())[:300]})", file=sys.stderr)
+
+
+def _give_up() -> None:
+    print("warning: MLflow does not answer; the results are in the report", file=sys.stderr)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
