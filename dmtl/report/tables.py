@@ -21,6 +21,7 @@ from dmtl.report.page import page
 from dmtl.report.results import Results, Run, load_results, load_runs, load_steps, main_backbone, relative_gains, row_of, spread
 from dmtl.tasks import TASKS
 
+CURVES = ("cell", "benchmark", "setting", "method", "network", "epoch", "loss")
 SUMMARISED = ("diffusion_prediction", "diffusion_feature")
 
 
@@ -45,6 +46,7 @@ def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = ""
     steps = list(step_entries(grid, paths, results, costs))
     if any(cell.steps is not None for cell in grid.cells.values()):
         _write_csv(StepEntry, steps, paths.reports() / "steps.csv")
+    _write_rows(CURVES, curves(runs), paths.reports() / "curves.csv")
     claimed = _write_claims(grid, paths, results, runs, checks) if paths.scale == "study" else ""
     whole = page(paths.scale, layouts, steps, results, runs, _gallery(grid, paths), main_backbone(grid), claimed)
     _write_text(whole, paths.reports() / "index.html")
@@ -85,11 +87,24 @@ def _gallery(grid: Grid, paths: Paths) -> str:
     return gallery_html(galleries, scores, METHODS)
 
 
+def curves(runs: Sequence[Run]) -> Iterator[tuple]:
+    """The training loss of every epoch of every network, what `dvc plots show` draws: rows of `CURVES`."""
+    for run in runs:
+        for epoch in run.history:
+            network = "" if epoch["network"] == "all" else epoch["network"]
+            about = run.key, run.cell.benchmark, run.cell.setting, run.cell.method
+            yield *about, network, epoch["epoch"], epoch["losses"]["total"]
+
+
 def _write_csv(kind: type, entries: Iterable, path: Path) -> None:
+    _write_rows([field.name for field in fields(kind)], map(astuple, entries), path)
+
+
+def _write_rows(header: Sequence[str], rows: Iterable[tuple], path: Path) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(kind))
-        writer.writerows(astuple(entry) for entry in entries)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def _write_text(text: str, path: Path) -> None:
