@@ -95,6 +95,9 @@ def why_not_whole(project: Project, cell: str) -> str | None:
     missing = [name for name in OUTS if not (folder / name).is_file()]
     if missing:
         return f"{folder / missing[0]} is missing"
+    strays = sorted(path.name for path in folder.iterdir() if path.name not in OUTS)
+    if strays:
+        return f"{folder / strays[0]} is left from a training that was killed while it wrote: delete it, then launch again"
     training = for_training(project, cell)
     identity = digest(parts_of(training, project.paths.shard(training.cell.benchmark, "train")))
     if read_json(folder / "model.json").get("identity") != identity:

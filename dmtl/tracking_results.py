@@ -48,6 +48,8 @@ def add_results(project: Project) -> int:
 
     grid, paths = for_report(project), project.paths
     results, uri = load_results(grid, paths), tracking_uri(paths)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return 0  # nothing was ever tracked here
     client = MlflowClient(uri)
     added = 0
     for found in load_runs(grid, paths):
@@ -55,15 +57,15 @@ def add_results(project: Project) -> int:
         version = hashlib.sha256(content).hexdigest()
         with guard(uri, paths.root):
             run = _run_of(client, found.cell.benchmark, found.identity)
-            if run is None or run.data.tags.get(DONE) == version:
-                continue
-            scores = _scores(found.cell, json.loads(content)["metrics"], results)
-            _add(client, run, found.cell, scores, [paths.result(found.key)], paths)
-            with tempfile.TemporaryDirectory() as folder:
-                for picture in _pictures(grid, paths, found.key, found.cell, Path(folder)):
-                    client.log_artifact(run.info.run_id, str(picture), "pictures")
-            client.set_tag(run.info.run_id, DONE, version)
-            added += 1
+        if run is None or run.data.tags.get(DONE) == version:
+            continue
+        scores = _scores(found.cell, json.loads(content)["metrics"], results)
+        with tempfile.TemporaryDirectory() as folder:
+            pictures = list(_pictures(grid, paths, found.key, found.cell, Path(folder)))
+            with guard(uri, paths.root):
+                _add(client, run, found.cell, scores, {"results": [paths.result(found.key)], "pictures": pictures}, paths)
+                client.set_tag(run.info.run_id, DONE, version)
+        added += 1
     if added:
         with guard(uri, paths.root):
             _add_report(client, paths)
@@ -81,8 +83,8 @@ def _run_of(client: Any, experiment: str, identity: str | None) -> Any:
     return found[0] if found else None
 
 
-def _add(client: Any, run: Any, cell: Cell, scores: dict[str, float], files: list[Path], paths: Paths) -> None:
-    """Scores, the data set with its digest, and files."""
+def _add(client: Any, run: Any, cell: Cell, scores: dict[str, float], files: dict[str, list[Path]], paths: Paths) -> None:
+    """Scores, the data set with its digest, and files by folder."""
     from mlflow.entities import Dataset, DatasetInput, Metric
 
     now, id_ = int(time.time() * 1000), run.info.run_id
@@ -90,8 +92,9 @@ def _add(client: Any, run: Any, cell: Cell, scores: dict[str, float], files: lis
     name, digest = f"{cell.benchmark}-{cell.setting}", run.data.tags.get("data.sha256", "")[:36]
     source = str(paths.shard(cell.benchmark, "train").relative_to(paths.root))
     client.log_inputs(id_, datasets=[DatasetInput(Dataset(name=name, digest=digest, source_type="local", source=source))])
-    for file in files:
-        client.log_artifact(id_, str(file), "results")
+    for folder, several in files.items():
+        for file in several:
+            client.log_artifact(id_, str(file), folder)
 
 
 def _scores(cell: Cell, metrics: dict[str, Any], results: Results) -> dict[str, float]:
@@ -128,9 +131,11 @@ def _add_report(client: Any, paths: Paths) -> None:
     known = client.get_experiment_by_name("report")
     location = (paths.root.resolve() / "mlruns" / "report").as_uri()
     experiment = known.experiment_id if known else client.create_experiment("report", artifact_location=location)
-    run = client.create_run(experiment, run_name=f"report-{paths.scale}", tags={"scale": paths.scale}).info.run_id
-    client.log_artifacts(run, str(paths.reports()), "report")
-    client.set_terminated(run)
+    there = client.search_runs([experiment], f"tags.scale = '{paths.scale}'", max_results=1)
+    name = f"report-{paths.scale}"
+    run = there[0] if there else client.create_run(experiment, run_name=name, tags={"scale": paths.scale})
+    client.log_artifacts(run.info.run_id, str(paths.reports()), "report")
+    client.set_terminated(run.info.run_id)
 
 
 def main() -> None:

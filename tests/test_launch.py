@@ -72,6 +72,10 @@ def test_only_whole_models_of_this_configuration_are_recorded(tiny: Path, monkey
     params["scales"]["demo"]["train"]["nyud"]["epochs"] = 7
     (tiny / "params.yaml").write_text(yaml.safe_dump(params))
     assert "another configuration" in (why_not_whole(Project(tiny), CELL) or "")
+    stray = project.paths.model(CELL) / "model.safetensors.x.tmp"
+    stray.touch()
+    assert "delete it" in (why_not_whole(project, CELL) or "")
+    stray.unlink()
     (project.paths.model(CELL) / "history.json").unlink()
     assert "history.json is missing" in (why_not_whole(project, CELL) or "")
 

@@ -215,6 +215,12 @@ def test_a_run_gets_its_scores_pictures_and_data(evaluated: Project) -> None:
     assert tracking_results.add_results(evaluated) == 0, "it has everything already"
 
 
+def test_nothing_is_made_where_nothing_was_tracked(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_results.add_results(Project(tiny)) == 0
+    assert not (tiny / "mlflow.db").exists()
+
+
 def test_results_of_trainings_that_were_not_tracked_are_left_out(evaluated: Project) -> None:
     content = json.loads(evaluated.paths.result(CELL).read_text()) | {"identity": "of another machine"}
     evaluated.paths.result(CELL).write_text(json.dumps(content))
