@@ -1,0 +1,130 @@
+"""What the README states, links, figures, defaults; and its quick commands run on a tiny project."""
+
+import csv
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+from PIL import Image
+
+import dmtl.__main__ as command_line
+from dmtl.benchmarks.publications import ARCHIVES
+from dmtl.config import Project, for_report, for_training
+from dmtl.cost import Costs
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CELL = "nyud-full-constant"
+FIRST = ("dvc", "make", "python", "source", "for", "done", "cp", "CELL=$", "#SBATCH")  # how a line of a block may begin
+
+
+def _blocks() -> list[str]:
+    """The blocks of commands; the diagram of the stages is none."""
+    return [block for block in re.findall(r"^```\n(.*?)^```$", README, re.M | re.S) if not block.startswith("download ->")]
+
+
+def _param(dotted: str) -> object:
+    return Project(ROOT).block(dotted)
+
+
+def test_every_line_of_a_block_begins_with_a_known_program() -> None:
+    lines = [line.strip() for block in _blocks() for line in block.splitlines() if line.strip()]
+    assert len(_blocks()) >= 5
+    assert not [line for line in lines if not line.startswith(FIRST)]
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+def test_blocks_are_shell() -> None:
+    for block in _blocks():
+        subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+
+
+def test_links_lead_somewhere() -> None:
+    headings = {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", README, re.M)}
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        if link.startswith("#"):
+            assert link[1:] in headings
+        elif not link.startswith("http"):
+            assert (ROOT / link).is_file(), link
+
+
+def test_quick_commands_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that the README shows, on the tiny project: predict, evaluate, scores, compare, cells, data, mapping."""
+    from dmtl.data.shards import Shard
+    from dmtl.evaluation.evaluate import evaluate
+    from dmtl.files import write_json
+    from dmtl.models import build, load_model, read_description, save_weights
+
+    monkeypatch.chdir(tiny)
+    monkeypatch.setattr(command_line, "ROOT", tiny)
+    project = Project(tiny)
+    for cell in ("nyud-full-constant", "nyud-full-mtl_baseline", "nyud-full-single_task"):
+        torch.manual_seed(0)
+        network = for_training(project, cell).network({"semseg": 13, "depth": 1, "normals": 3})
+        folder = tiny / "models" / "demo" / cell
+        save_weights(folder, build(network))
+        about = {"cell": cell, "scale": "demo", "seed": 0, "benchmark": "nyud", "size": [32, 64]}
+        write_json(folder / "model.json", about | {"network": network.model_dump(mode="json")})
+        shard = Shard(project.paths.shard("nyud", "val"))
+        images = evaluate(load_model(folder), shard, read_description(folder))
+        images.save(project.paths.statistics(cell))
+        write_json(project.paths.result(cell), images.result())
+    (tiny / "holiday").mkdir()
+    Image.new("RGB", (50, 40), (90, 120, 30)).save(tiny / "photo.jpg")
+    Image.new("RGB", (30, 40), (90, 20, 30)).save(tiny / "holiday" / "b.png")
+
+    def run(line: str) -> str:
+        command_line.main(shlex.split(line))
+        return capsys.readouterr().out
+
+    for line in (
+        f"predict photo.jpg holiday/ --model models/demo/{CELL} --out predictions",
+        "evaluate models/demo/nyud-full-mtl_baseline --benchmark nyud --share 1/1 --per-image a.npz",
+        "data",
+        f"compare {CELL} nyud-full-mtl_baseline --draws 100",
+    ):
+        assert f"python -m dmtl {line.split()[0]}" in README, f"the README has no {line.split()[0]}"
+        run(line)
+    assert (tiny / "predictions" / "photo" / "sheet.png").is_file()
+    assert "miou" in run("scores a.npz")
+    grid = for_report(project)
+    assert run("cells").split() == [f"evaluate@{key}" for key in grid.cells]
+
+
+def test_names_that_are_downloaded_exist() -> None:
+    for name in re.findall(r"dmtl data --get ([a-z-]+)", README):
+        assert name in {*ARCHIVES, "nyud-primary", "mappings", "weights"}, name
+
+
+def test_table_1_is_expected_as_printed_and_its_hours_as_counted() -> None:
+    rows = {m[1]: [c.strip() for c in m[2].split("|")] for m in re.finditer(r"^\| `(cityscapes-\S+)` \|(.+)\|$", README, re.M)}
+    with (ROOT / "dmtl/report/published.csv").open(encoding="utf-8") as file:
+        printed = [line for line in csv.DictReader(file) if line["table"] == "1" and line["source"] == "paper"]
+    costs = Costs(Project(ROOT, scale="paper"))
+    cells = {key: cell for key, cell in costs.grid.cells.items() if cell in list(costs.table(1))}
+    assert set(rows) == set(cells)
+    for key, cell in cells.items():
+        expected = [
+            p["value"]
+            for m in ("miou", "abs_error", "delta_m")
+            for p in printed
+            if p["method"] == cell.method and p["metric"] == m
+        ]
+        assert [figure for figure in rows[key][1:] if re.match(r"-?\d", figure)] == expected
+        assert float(rows[key][0]) == pytest.approx(costs.hours(cell, 2e13), abs=0.005)
+
+
+def test_defaults_stand_in_params() -> None:
+    section = README.split("## Defaults where")[1].split("\n## ")[0]
+    checked = 0
+    for name, default in re.findall(r"^\| `((?:diffusion|multiscale|consistency|optim)\.[\w.]+)` \| ([^|]+) \|", section, re.M):
+        value = _param(name)
+        if re.fullmatch(r"`?[\w.]+(e-\d)?`?", default.strip()):
+            assert str(value) == str(yaml.safe_load(default.strip(" `"))) or float(value) == float(default), name  # type: ignore[arg-type]
+            checked += 1
+    assert checked >= 10
