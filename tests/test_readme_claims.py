@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from PIL import Image
 import dmtl.__main__ as command_line
 from dmtl.benchmarks.publications import ARCHIVES
 from dmtl.config import Project, for_report, for_training
-from dmtl.cost import Costs
+from dmtl.cost import Costs, hours_as_text
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CELL = "nyud-full-constant"
@@ -117,6 +118,42 @@ def test_table_1_is_expected_as_printed_and_its_hours_as_counted() -> None:
         ]
         assert [figure for figure in rows[key][1:] if re.match(r"-?\d", figure)] == expected
         assert float(rows[key][0]) == pytest.approx(costs.hours(cell, 2e13), abs=0.005)
+
+
+def test_scales_say_what_they_take() -> None:
+    counted = dict(
+        re.findall(r"^ *(Table \d|whole grid): +([\d.]+)", hours_as_text(Costs(Project(ROOT, scale="paper")), 2e13), re.M)
+    )
+    (row,) = re.findall(r"^\| `paper` \|.*$", README, re.M)
+    assert dict(re.findall(r"(Table \d) ([\d.]+\d)", row)) == {k: v for k, v in counted.items() if k != "whole grid"}
+    assert re.search(r"(\d+) GPU-hours", row)[1] == f"{float(counted['whole grid']):.0f}"  # type: ignore[index]
+    demo, study = (yaml.safe_load((ROOT / name).read_text()) for name in ("params.yaml", "study/params.yaml"))
+    (row,) = re.findall(r"^\| `demo` .*$", README, re.M)
+    for benchmark, data in demo["scales"]["demo"]["data"].items():
+        assert f"{data['train']} + {data['val']} a benchmark" in row
+        assert "{}x{}".format(*data["size"]) in row
+        assert str(demo["scales"]["demo"]["train"][benchmark]["epochs"]) in row
+    (row,) = re.findall(r"^\| `study` .*$", README, re.M)
+    of_study = study["scales"]["study"]["train"]["nyud"]
+    assert f"width {of_study['width']}, {of_study['epochs']} epochs" in row
+    assert f"{len(yaml.safe_load((ROOT / 'study/grid.yaml').read_text())['cells'])} cells" in row
+    array = int(re.search(r"--array=0-(\d+)", README)[1])  # type: ignore[index]
+    assert array + 1 == len(yaml.safe_load((ROOT / "grid.yaml").read_text())["cells"])
+
+
+def test_licence_and_citation_are_the_package_s() -> None:
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["license"], citation["version"]) == (package["license"], package["version"])
+    assert all((ROOT / name).is_file() for name in package["license-files"])
+    assert (ROOT / "LICENSE").read_text().startswith(f"{package['license']} License")
+    notices = (ROOT / "THIRD_PARTY_NOTICES.md").read_text()
+    weights = next(name for name in package["optional-dependencies"]["timm"] if not name.startswith("timm"))
+    assert f"`{weights.partition('==')[0]}`" in notices
+
+
+def test_the_picture_is_small() -> None:
+    assert (ROOT / "docs" / "predictions.png").stat().st_size < 150_000
 
 
 def test_defaults_stand_in_params() -> None:
