@@ -15,7 +15,7 @@ from conftest import ROOT
 from PIL import Image
 
 import dmtl.__main__ as command_line
-from dmtl.benchmarks.publications import ARCHIVES
+from dmtl.benchmarks.publications import ARCHIVES, MAPPINGS, NYUD_PRIMARY, WEIGHTS
 from dmtl.config import Project, for_report, for_training
 from dmtl.cost import Costs, hours_as_text
 
@@ -100,6 +100,20 @@ def test_quick_commands_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_names_that_are_downloaded_exist() -> None:
     for name in re.findall(r"dmtl data --get ([a-z-]+)", README):
         assert name in {*ARCHIVES, "nyud-primary", "mappings", "weights"}, name
+
+
+def test_downloads_are_as_large_as_listed() -> None:
+    listed = {
+        "nyud-primary": NYUD_PRIMARY,
+        "cityscapes": [ARCHIVES["cityscapes"]],
+        "mappings": [publication for publications in MAPPINGS.values() for publication in publications],
+        "weights": WEIGHTS.values(),
+    }
+    for name, publications in listed.items():
+        size = sum(publication.size or 0 for publication in publications)
+        (said,) = re.findall(rf"`{name}` \(([\d.]+ [MG]B)\)", README)
+        figure, unit = said.split()
+        assert float(figure) * {"MB": 1e6, "GB": 1e9}[unit] == pytest.approx(size, rel=0.1), name
 
 
 def test_table_1_is_expected_as_printed_and_its_hours_as_counted() -> None:
