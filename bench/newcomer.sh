@@ -43,10 +43,14 @@ demo() {
     dvc repro --single-item report
 }
 
-page() { # one file, with tables, without addresses that a browser would fetch
+page() { # one file, with tables, without addresses that a browser would fetch; the cell's figures are in a table or in those of steps
+    local benchmark method row
+    IFS=- read -r benchmark row method _ <<<"$changed"
+    row="$benchmark,$row,$method"
     test -s reports/demo/index.html
     grep -q '<table' reports/demo/index.html
     ! grep -qE '<(script|img|link)[^>]+(src|href)="https?:' reports/demo/index.html
+    grep -qE "^[0-9],$row,[^,]*,[a-z_]+,[^,]*,[^,]*,[0-9]" reports/demo/table*.csv || grep -q "^$row," reports/demo/steps.csv
 }
 
 runs() { # MLflow has a finished run of the changed cell

@@ -45,6 +45,17 @@ def test_blocks_are_shell() -> None:
         subprocess.run(["bash", "-n"], input=block, text=True, check=True)
 
 
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+def test_the_newcomer_s_script_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    script = str(ROOT / "bench" / "newcomer.sh")
+    unknown = subprocess.run(["bash", script, "--cell", "x"], capture_output=True, text=True, check=False)
+    assert unknown.returncode == 2
+    assert "--cells" in unknown.stderr
+    there = subprocess.run(["bash", script, "--clone", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert there.returncode == 2
+    assert "is there already" in there.stderr
+
+
 def test_links_lead_somewhere() -> None:
     headings = {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", README, re.M)}
     for link in re.findall(r"\]\(([^)]+)\)", README):
