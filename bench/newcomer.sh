@@ -31,9 +31,13 @@ changed=${cells[0]:-nyud-full-mtl_baseline}
 case "$changed" in *diffusion*) setting=${setting:-diffusion.steps=4} ;; *) setting=${setting:-plain.decoder_blocks=5} ;; esac
 
 step() { # TITLE COMMAND...: runs it, prints the seconds it took
-    local title=$1 begin=$SECONDS
+    local title=$1 begin=$SECONDS status
     shift
-    "$@" >"$log" 2>&1 || { tail -n 20 "$log" >&2; echo "failed: $title" >&2; exit 1; }
+    set +e # not `if` or `||`: in those a function goes on after a command of its that failed
+    (set -e; "$@") >"$log" 2>&1
+    status=$?
+    set -e
+    ((status == 0)) || { tail -n 20 "$log" >&2; echo "failed: $title" >&2; exit 1; }
     printf '%5d s  %s\n' $((SECONDS - begin)) "$title"
 }
 
