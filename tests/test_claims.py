@@ -14,8 +14,8 @@ from dmtl.config import Project, for_report
 from dmtl.errors import UserError
 from dmtl.files import write_json
 from dmtl.metrics.per_image import load_per_image
-from dmtl.report.claims import FAILS, HOLDS, MIXED, NOT_RUN, OPEN, Claim, Finding, claims, margins
-from dmtl.report.results import Row, load_results, main_backbone
+from dmtl.report.claims import FAILS, HOLDS, MIXED, NOT_RUN, OPEN, Claim, Finding, Margin, claims, margins
+from dmtl.report.results import Row, load_results, load_steps, main_backbone
 from dmtl.report.tables import write_report
 
 B = "-tf_efficientnet_lite0"
@@ -55,6 +55,11 @@ def _by_key(project: Project) -> dict[str, Claim]:
     return {claim.key: claim for claim in claims(for_report(project), project.paths)}
 
 
+def _margins(project: Project) -> list[Margin]:
+    grid = for_report(project)
+    return margins(load_results(grid, project.paths), load_steps(grid, project.paths))
+
+
 def test_the_verdicts_are_the_truth(study: Project) -> None:
     """Better by construction holds, worse does not, the same cannot be told, what is missing was not run."""
     found = _by_key(study)
@@ -73,7 +78,7 @@ def test_the_verdicts_are_the_truth(study: Project) -> None:
 def test_seeds_and_what_an_interval_covers(study: Project) -> None:
     prediction, feature = (f for f in _by_key(study)["a"].findings if f.setting == "onelabel")
     assert (prediction.seeds_a, prediction.seeds_b, prediction.covers) == (2, 2, "images and seeds")
-    assert (feature.seeds_a, feature.seeds_b, feature.covers) == (1, 2, "images alone: one seed")
+    assert (feature.seeds_a, feature.seeds_b, feature.covers) == (1, 2, "images, and seeds of one side alone")
     assert prediction.images == IMAGES
 
 
@@ -101,7 +106,7 @@ def test_how_many_seeds_settle_what_seeds_leave_open() -> None:
     half = 0.5**0.5
     finding = Finding("a", "onelabel", "a", "b", "", "delta_m", "%", 1.0, -1.0, 3.0, 1 - half, 1 + half, 3, 3, 100)
     assert finding.settles.startswith("about 32 seeds")
-    assert replace(finding, seeds_b=1).settles.startswith("a second seed")
+    assert replace(finding, seeds_b=1).settles.startswith("more than one seed")
 
 
 def test_a_claim_of_every_task_fails_with_one() -> None:
@@ -118,7 +123,7 @@ def test_a_claim_of_every_task_fails_with_one() -> None:
     missing = replace(other, a="z final", difference=None, low=None, high=None, images_low=None, images_high=None)
     both = Claim("f", "", (better, other, missing))
     assert both.verdict == MIXED
-    assert both.basis.startswith("2 of 3 comparisons run: 1 holds, 1 does not hold; 2 with one seed")
+    assert both.basis.startswith("2 of 3 comparisons run: 1 holds, 1 does not hold; 2 with a single seed on a side")
 
 
 def test_seeds_that_differ_widen_the_interval_and_images_alone_do_not(study: Project) -> None:
@@ -145,13 +150,16 @@ def test_no_claim_needs_single_task_networks_that_the_grid_lacks(study: Project)
 
 def test_a_seed_below_the_constant_is_named_though_the_mean_is_above(study: Project) -> None:
     _evaluated(study, f"nyud-onelabel-diffusion_prediction{B}-seed1", 1, 0.3)
-    found = margins(load_results(for_report(study), study.paths))
+    found = _margins(study)
     one = next(m for m in found if (m.method, m.task) == ("DiffusionMTL (Prediction)", "semseg"))
     assert one.gain > 0 > one.least
+    _evaluated(study, f"nyud-onelabel-diffusion_prediction{B}-steps1", 1, 0.3)
+    pinned = {m.method for m in _margins(study) if m.task == "semseg" and m.gain < 0}
+    assert pinned == {"MTL Baseline", "DiffusionMTL (Prediction) with 1 step"}
 
 
 def test_who_does_not_beat_the_constant_is_named(study: Project) -> None:
-    below = {(m.method, m.task) for m in margins(load_results(for_report(study), study.paths)) if m.gain < 0}
+    below = {(m.method, m.task) for m in _margins(study) if m.gain < 0}
     assert below == {("MTL Baseline", "semseg")}
 
 
@@ -162,7 +170,7 @@ def test_the_report_of_the_study(study: Project) -> None:
     reports = study.paths.reports()
     text, page = (reports / "claims.md").read_text(), (reports / "index.html").read_text()
     assert "| (a) Diffusion beats the multi-task baseline in Δm | **holds** |" in text
-    assert "2 of 4 comparisons run: 2 holds; 1 with one seed" in text
+    assert "2 of 4 comparisons run: 2 holds; 1 with a single seed on a side" in text
     assert "in one seed at least: MTL Baseline (one, tf_efficientnet_lite0) on semantic" in text
     assert "<td>1</td>" in page
     assert "<script>alert" not in page

@@ -5,13 +5,14 @@ seeds were trained, their spread (`dmtl.compare`). A claim about every task hold
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dmtl.compare import DELTA, Difference, Pair, compare, load_group, require_same_images
 from dmtl.config import Cell, Grid, Paths
 from dmtl.report.entries import METHODS, SETTINGS
-from dmtl.report.results import Results, main_backbone
+from dmtl.report.published import Row
+from dmtl.report.results import Results, Trained, main_backbone
 from dmtl.tasks import TASKS
 
 DRAWS, LEVEL, SEED = 2000, 95.0, 0
@@ -65,7 +66,9 @@ class Finding:
     @property
     def covers(self) -> str:
         """What the interval covers."""
-        return "images and seeds" if self.seeds > 1 else "images alone: one seed"
+        if self.seeds > 1:
+            return "images and seeds"
+        return "images alone: one seed" if max(self.seeds_a, self.seeds_b) == 1 else "images, and seeds of one side alone"
 
     @property
     def settles(self) -> str:
@@ -80,7 +83,7 @@ class Finding:
         if images >= wanted:
             return _more_images(images, wanted, self.images)
         if self.seeds < 2:
-            return "a second seed of both sides: with one, their spread is not known"
+            return "more than one seed of both sides: with one, the spread is not known"
         assert self.high is not None
         assert self.low is not None
         shown = max(((self.high - self.low) / 2) ** 2 - images, 0.0)
@@ -134,7 +137,7 @@ class Claim:
         single = sum(seeds < 2 for seeds in run.values())
         counts = ", ".join(f"{list(verdicts.values()).count(v)} {v}" for v in (HOLDS, FAILS, OPEN) if v in verdicts.values())
         said = f"{len(run)} of {len(verdicts)} comparisons run: {counts}"
-        return f"{said}; {single} with one seed, whose interval covers images alone" if single else said
+        return f"{said}; {single} with a single seed on a side, whose spread the interval leaves out" if single else said
 
 
 @dataclass(frozen=True)
@@ -265,22 +268,33 @@ def _finding(
 ) -> Finding:
     task, metric = column
     sign = -1 if task and TASKS[task].lower_is_better else 1
-    low, high = sorted((sign * found.low, sign * found.high))
-    images_low, images_high = sorted((sign * fixed.low, sign * fixed.high))
+    low, high = sorted((sign * found.low + 0.0, sign * found.high + 0.0))  # no negative zeros
+    images_low, images_high = sorted((sign * fixed.low + 0.0, sign * fixed.high + 0.0))
     unit = TASKS[task].unit if task else "%"
-    numbers = sign * found.difference, low, high, images_low, images_high
+    numbers = sign * found.difference + 0.0, low, high, images_low, images_high
     return Finding(
         key, setting, *names, task, metric, unit, *numbers, len(pair.a.seeds), len(pair.b.seeds), len(pair.a.cells[0].ids)
     )
 
 
-def margins(results: Results) -> list[Margin]:
-    """Every row against the constant of its benchmark."""
+def margins(results: Results, by_steps: Mapping[Row, Mapping[int, Trained]]) -> list[Margin]:
+    """Every row, and every row with pinned steps, against the constant of its benchmark."""
     constants = {row.benchmark: trained.mean() for row, trained in results.items() if row.method == "constant"}
+    every = [(row, METHODS[row.method], trained) for row, trained in results.items() if row.method != "constant"]
+    pinned = [(row, steps, trained) for row, found in by_steps.items() for steps, trained in sorted(found.items())]
+    every += [(row, METHODS[row.method] + with_steps(steps), trained) for row, steps, trained in pinned]
     return [
-        Margin(SETTINGS[row.setting], METHODS[row.method], row.backbone, task, value, worst, constants[row.benchmark][task])
-        for row, trained in results.items()
-        if row.method != "constant" and row.benchmark in constants
+        Margin(SETTINGS[row.setting], title, row.backbone, task, value, _worst(trained, task), constants[row.benchmark][task])
+        for row, title, trained in every
+        if row.benchmark in constants
         for task, value in trained.mean().items()
-        for worst in [(max if TASKS[task].lower_is_better else min)(seed[task] for seed in trained.final)]
     ]
+
+
+def _worst(trained: Trained, task: str) -> float:
+    return (max if TASKS[task].lower_is_better else min)(seed[task] for seed in trained.final)
+
+
+def with_steps(steps: int) -> str:
+    """What follows a method's name where its steps are pinned."""
+    return f" with {steps} step{'' if steps == 1 else 's'}"

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markdown_it import MarkdownIt
 
 from dmtl.report.charts import interval_chart
-from dmtl.report.claims import DRAWS, LEVEL, NOT_RUN, Claim, Finding, Margin
+from dmtl.report.claims import DRAWS, LEVEL, NOT_RUN, Claim, Finding, Margin, with_steps
 from dmtl.report.entries import METHODS, SETTINGS, Costs
 from dmtl.report.results import Run, row_of
 from dmtl.tasks import TASKS
@@ -97,7 +97,7 @@ def compute_rows(runs: Sequence[Run], costs: Costs | None) -> Iterator[tuple[str
             groups.setdefault((row_of(run.cell), run.cell.steps), []).append(run)
     for (row, steps), same in groups.items():
         cost = costs(same[0].cell) if costs else {}
-        method = METHODS[row.method] + (f" with {steps} steps" if steps else "")
+        method = METHODS[row.method] + (with_steps(steps) if steps else "")
         numbers = [f"{cost[name]:.2f}" if name in cost else "" for name in ("params_m", "flops_g")]
         epochs = f"{mean(len(run.history) for run in same):g}"
         yield SETTINGS[row.setting], row.backbone, method, str(len(same)), epochs, *numbers
@@ -129,7 +129,7 @@ def _short(name: str) -> str:
     key, _, stage = name.partition(" ")
     parts = key.split("-")
     method = next((METHODS[part] for part in parts if part in METHODS), key)
-    steps = next((f" with {part.removeprefix('steps')} steps" for part in parts if part.startswith("steps")), "")
+    steps = next((with_steps(int(part.removeprefix("steps"))) for part in parts if part.startswith("steps")), "")
     return f"{method}{steps}{f', {stage}' if stage else ''}"
 
 

@@ -71,7 +71,7 @@ def step_entries(grid: Grid, paths: Paths, results: Results, costs: Costs | None
 
 def _write_claims(grid: Grid, paths: Paths, results: Results, runs: Sequence[Run], costs: Costs | None, checks: str) -> str:
     """Write claims.csv and claims.md; returns the part of the page."""
-    found, margins = claims(grid, paths), margins_of(results)
+    found, margins = claims(grid, paths), margins_of(results, load_steps(grid, paths))
     _write_csv(Finding, (finding for claim in found for finding in claim.findings), paths.reports() / "claims.csv")
     _write_text(claims_markdown(found, margins, runs, costs, checks), paths.reports() / "claims.md")
     return claims_html(found, margins, runs, costs, checks)
