@@ -84,7 +84,7 @@ def load_pair(grid: Grid, paths: Paths, a: str, b: str) -> Pair:
     assert group_a is not None
     assert group_b is not None
     pair = Pair(group_a, group_b, *(_reference(grid, paths, cell) for cell in (first, second)))
-    _require_same_images(pair, paths)
+    require_same_images(pair, paths)
     return pair
 
 
@@ -109,7 +109,8 @@ def load_group(grid: Grid, paths: Paths, cell: Cell) -> Group | None:
     return Group(cell.name(), seeds, tuple(load_per_image(paths.statistics(key)) for key in keys))
 
 
-def _require_same_images(pair: Pair, paths: Paths) -> None:
+def require_same_images(pair: Pair, paths: Paths) -> None:
+    """UserError where a group is of other test images than the first."""
     ids = pair.a.cells[0].ids
     for group in pair.groups().values():
         for cell in group.cells:
@@ -117,7 +118,7 @@ def _require_same_images(pair: Pair, paths: Paths) -> None:
                 raise UserError(f"{paths.statistics(group.name)} is of other test images than {pair.a.name}: evaluate both again")
 
 
-def compare(pair: Pair, draws: int, level: float, seed: int) -> dict[tuple[str, str], Difference]:
+def compare(pair: Pair, draws: int, level: float, seed: int, nested: bool = True) -> dict[tuple[str, str], Difference]:
     """The paired bootstrap, nested over seeds: (task, metric) -> the difference and its interval, ("", "delta_m") last.
 
     Every draw takes the same images for both groups, all their seeds and their references, from which Delta_m is computed anew;
@@ -129,6 +130,7 @@ def compare(pair: Pair, draws: int, level: float, seed: int) -> dict[tuple[str, 
         draws: number of draws.
         level: per cent that an interval is to cover.
         seed: of the draws.
+        nested: over seeds too; else every draw takes each seed once and intervals cover the choice of images alone.
 
     Raises:
         UserError: `draws` or `level` is out of range.
@@ -136,7 +138,7 @@ def compare(pair: Pair, draws: int, level: float, seed: int) -> dict[tuple[str, 
     if draws < FEWEST_DRAWS or not 0 < level < 100:
         raise UserError(f"{draws} draws at level {level:g}: give at least {FEWEST_DRAWS} draws and a level between 0 and 100")
     counts = draw_images(len(pair.a.cells[0].ids), draws, np.random.default_rng(seed))
-    drawn = _with_delta({name: _drawn(group, counts, seed) for name, group in pair.groups().items()}, pair)
+    drawn = _with_delta({name: _drawn(group, counts, seed, nested) for name, group in pair.groups().items()}, pair)
     whole = _with_delta({name: _whole(group) for name, group in pair.groups().items()}, pair)
     differences = {}
     for key, a in whole[pair.a.name].items():
@@ -153,16 +155,20 @@ def _whole(group: Group) -> Scores:
     return {(task, name): np.mean([[s[task][name]] for s in scores], axis=0) for task, name in keys}
 
 
-def _drawn(group: Group, counts: np.ndarray, seed: int) -> Scores:
+def _drawn(group: Group, counts: np.ndarray, seed: int, nested: bool) -> Scores:
     """The same in each draw: `(draws,)` values."""
     rng = np.random.default_rng([seed, zlib.crc32((group.paired or group.name).encode())])
-    taken = draw_seeds(len(group.cells), len(counts), rng)
+    taken = draw_seeds(len(group.cells), len(counts), rng) if nested else _each_once(len(group.cells), len(counts))
     scores: Scores = {}
     for task, metric in group.cells[0].metrics().items():
         values = [metric.scores(counts @ cell.tables["final"][task].astype(np.float64)) for cell in group.cells]
         for name in values[0]:
             scores[task, name] = np.take_along_axis(np.stack([v[name] for v in values]), taken, axis=0).mean(axis=0)
     return scores
+
+
+def _each_once(seeds: int, draws: int) -> np.ndarray:
+    return np.broadcast_to(np.arange(seeds)[:, None], (seeds, draws))
 
 
 def _with_delta(scores: dict[str, Scores], pair: Pair) -> dict[str, Scores]:

@@ -15,7 +15,9 @@ def report(project: Project) -> None:
     paper = Project(project.paths.root, folder, scale="paper")
     costs = Costs(paper).figures if "paper" in paper.block("scales") else None
     checks = project.folder / "checks.md"
-    write_report(for_report(project), project.paths, costs, checks.read_text(encoding="utf-8") if checks.exists() else "")
+    said = checks.read_text(encoding="utf-8") if checks.exists() else ""
+    trained = Costs(project).figures if project.paths.scale == "study" else None
+    write_report(for_report(project), project.paths, costs, said, trained)
     tracking_results.start(project, folder)
 
 

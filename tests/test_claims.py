@@ -11,9 +11,11 @@ from conftest import ROOT
 from test_compare import _cell as statistics
 
 from dmtl.config import Project, for_report
+from dmtl.errors import UserError
 from dmtl.files import write_json
-from dmtl.report.claims import FAILS, HOLDS, MIXED, NOT_RUN, OPEN, Claim, Finding, claims, margins
-from dmtl.report.results import Row, load_results, main_backbone
+from dmtl.metrics.per_image import load_per_image
+from dmtl.report.claims import FAILS, HOLDS, MIXED, NOT_RUN, OPEN, Claim, Finding, Margin, claims, margins
+from dmtl.report.results import Row, load_results, load_steps, main_backbone
 from dmtl.report.tables import write_report
 
 B = "-tf_efficientnet_lite0"
@@ -53,6 +55,11 @@ def _by_key(project: Project) -> dict[str, Claim]:
     return {claim.key: claim for claim in claims(for_report(project), project.paths)}
 
 
+def _margins(project: Project) -> list[Margin]:
+    grid = for_report(project)
+    return margins(load_results(grid, project.paths), load_steps(grid, project.paths))
+
+
 def test_the_verdicts_are_the_truth(study: Project) -> None:
     """Better by construction holds, worse does not, the same cannot be told, what is missing was not run."""
     found = _by_key(study)
@@ -64,35 +71,95 @@ def test_the_verdicts_are_the_truth(study: Project) -> None:
     refined = {f.task: f.verdict for f in onelabel["f"] if f.a.startswith(f"nyud-onelabel-diffusion_prediction{B} ")}
     assert refined == {"semseg": HOLDS, "depth": OPEN, "normals": OPEN}
     assert {key: found[key].verdict for key in "abcde"} == {"a": HOLDS, "b": OPEN, "c": FAILS, "d": NOT_RUN, "e": NOT_RUN}
-    assert found["f"].verdict == MIXED
+    assert found["f"].verdict == OPEN  # on every task: that one is told is not enough
     assert all(f.verdict == NOT_RUN for f in found["a"].findings if f.setting == "randomlabels")
 
 
 def test_seeds_and_what_an_interval_covers(study: Project) -> None:
     prediction, feature = (f for f in _by_key(study)["a"].findings if f.setting == "onelabel")
     assert (prediction.seeds_a, prediction.seeds_b, prediction.covers) == (2, 2, "images and seeds")
-    assert (feature.seeds_a, feature.seeds_b, feature.covers) == (1, 2, "images alone: one seed")
+    assert (feature.seeds_a, feature.seeds_b, feature.covers) == (1, 2, "images, and seeds of one side alone")
     assert prediction.images == IMAGES
 
 
 @pytest.mark.parametrize(
     ("difference", "low", "high", "says"),
     [
-        (1.0, -1.0, 3.0, "about 4 times"),
-        (0.1, -2.0, 2.2, "more than 25 times"),
-        (0.0, -1.0, 1.0, "more than 25"),
+        (1.0, -1.0, 3.0, "not more seeds alone: more than 400 test"),
+        (0.1, -2.0, 2.2, "not more seeds, but more than 25 times"),
+        (0.0, -1.0, 1.0, "not more seeds, but more than 25"),
         (2.0, 1.0, 3.0, ""),
     ],
 )
 def test_what_would_settle_it(difference: float, low: float, high: float, says: str) -> None:
-    """The width falls with the root of the evidence, so to leave zero out takes (half-width / difference) squared as much."""
-    finding = Finding("a", "onelabel", "a", "b", "", "delta_m", "%", difference, low, high, 3, 3, 100)
+    """Seeds add nothing here: to leave zero out takes (half-width / difference) squared as many images."""
+    finding = Finding("a", "onelabel", "a", "b", "", "delta_m", "%", difference, low, high, low, high, 3, 3, 100)
     assert finding.settles.startswith(says)
     assert bool(says) == bool(finding.settles)
 
 
+def test_how_many_seeds_settle_what_seeds_leave_open() -> None:
+    """Of a squared half-width 4 the images add 0.5; three seeds show 3.5, of which a bootstrap hides a third.
+
+    To come below a squared difference of 1 takes 3.5 * 3/2 * 3 / (1 - 0.5) = 31.5 seeds.
+    """
+    half = 0.5**0.5
+    finding = Finding("a", "onelabel", "a", "b", "", "delta_m", "%", 1.0, -1.0, 3.0, 1 - half, 1 + half, 3, 3, 100)
+    assert finding.settles.startswith("about 32 seeds")
+    assert replace(finding, seeds_b=1).settles.startswith("more than one seed")
+
+
+def test_a_claim_of_every_task_fails_with_one() -> None:
+    """And a comparison that was not run is counted and not judged."""
+
+    def on(task: str, low: float, high: float, a: str = "x final") -> Finding:
+        return Finding("f", "onelabel", a, "initial", task, "m", "%", (low + high) / 2, low, high, low, high, 1, 1, 9)
+
+    better, worse, unclear = on("semseg", 1, 2), on("depth", -2, -1), on("normals", -1, 2)
+    assert Claim("f", "", (better, worse, unclear)).verdict == FAILS
+    assert Claim("f", "", (better, unclear)).verdict == OPEN
+    assert Claim("f", "", (better,)).verdict == HOLDS
+    other = on("semseg", -2, -1, "y final")
+    missing = replace(other, a="z final", difference=None, low=None, high=None, images_low=None, images_high=None)
+    both = Claim("f", "", (better, other, missing))
+    assert both.verdict == MIXED
+    assert both.basis.startswith("2 of 3 comparisons run: 1 holds, 1 does not hold; 2 with a single seed on a side")
+
+
+def test_seeds_that_differ_widen_the_interval_and_images_alone_do_not(study: Project) -> None:
+    """Two seeds that are far apart: their part is in the interval, and not in that of the images."""
+    _evaluated(study, f"nyud-onelabel-diffusion_prediction{B}-seed1", 1, 0.2)
+    spread = _by_key(study)["a"].findings[0]
+    assert spread.high - spread.low > 2 * (spread.images_high - spread.images_low)
+    assert spread.verdict == OPEN
+    assert "seeds of both sides" in spread.settles
+
+
+def test_other_test_images_are_refused(study: Project) -> None:
+    key = f"nyud-onelabel-xtc{B}"
+    found = load_per_image(study.paths.statistics(key))
+    replace(found, ids=found.ids[::-1]).save(study.paths.statistics(key))
+    with pytest.raises(UserError, match="other test images"):
+        claims(for_report(study), study.paths)
+
+
+def test_no_claim_needs_single_task_networks_that_the_grid_lacks(study: Project) -> None:
+    found = claims(for_report(study), study.paths)
+    assert {f.setting for claim in found if claim.key != "f" for f in claim.findings} == {"onelabel", "randomlabels"}
+
+
+def test_a_seed_below_the_constant_is_named_though_the_mean_is_above(study: Project) -> None:
+    _evaluated(study, f"nyud-onelabel-diffusion_prediction{B}-seed1", 1, 0.3)
+    found = _margins(study)
+    one = next(m for m in found if (m.method, m.task) == ("DiffusionMTL (Prediction)", "semseg"))
+    assert one.gain > 0 > one.least
+    _evaluated(study, f"nyud-onelabel-diffusion_prediction{B}-steps1", 1, 0.3)
+    pinned = {m.method for m in _margins(study) if m.task == "semseg" and m.gain < 0}
+    assert pinned == {"MTL Baseline", "DiffusionMTL (Prediction) with 1 step"}
+
+
 def test_who_does_not_beat_the_constant_is_named(study: Project) -> None:
-    below = {(m.method, m.task) for m in margins(load_results(for_report(study), study.paths)) if m.gain < 0}
+    below = {(m.method, m.task) for m in _margins(study) if m.gain < 0}
     assert below == {("MTL Baseline", "semseg")}
 
 
@@ -103,7 +170,8 @@ def test_the_report_of_the_study(study: Project) -> None:
     reports = study.paths.reports()
     text, page = (reports / "claims.md").read_text(), (reports / "index.html").read_text()
     assert "| (a) Diffusion beats the multi-task baseline in Δm | **holds** |" in text
-    assert "Not better than the best constant prediction: MTL Baseline (one, tf_efficientnet_lite0) on semantic" in text
+    assert "2 of 4 comparisons run: 2 holds; 1 with a single seed on a side" in text
+    assert "in one seed at least: MTL Baseline (one, tf_efficientnet_lite0) on semantic" in text
     assert "<td>1</td>" in page
     assert "<script>alert" not in page
     lines = list(csv.DictReader((reports / "claims.csv").read_text().splitlines()))

@@ -1,14 +1,15 @@
 """The claims as people read them: a part of the page, Markdown, and a chart of the intervals."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import mean
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markdown_it import MarkdownIt
 
 from dmtl.report.charts import interval_chart
-from dmtl.report.claims import DRAWS, LEVEL, NOT_RUN, Claim, Finding, Margin
-from dmtl.report.entries import METHODS, SETTINGS
-from dmtl.report.results import Run
+from dmtl.report.claims import DRAWS, LEVEL, NOT_RUN, Claim, Finding, Margin, with_steps
+from dmtl.report.entries import METHODS, SETTINGS, Costs
+from dmtl.report.results import Run, row_of
 from dmtl.tasks import TASKS
 
 HEADER = (
@@ -20,28 +21,47 @@ HEADER = (
     "Verdict",
     "Seeds",
     "Interval covers",
-    "Settled by",
+    "What would settle it",
 )
+COMPUTE = "Labels", "Backbone", "Method", "Trainings", "Epochs each", "Parameters M", "Multiply-adds an image G"
 EXPLAINED = (
     "Differences are signed so that more is in the claim's favour. A claim holds where the whole interval is above zero, does "
     f"not hold where it is below, and cannot be told where zero is inside: {DRAWS} paired draws of the same test images for "
     "both sides and, where several seeds were trained, of seeds. With one seed an interval says nothing of what another gives, "
-    "and with three it understates it."
+    "and with three it understates it. About what would settle it: of the interval's width, the images' part falls with their "
+    "number and the seeds' with theirs."
 )
 
 
-def claims_markdown(claims: Sequence[Claim], margins: Sequence[Margin], runs: Sequence[Run], checks: str) -> str:
-    """claims.md."""
-    lines = ["# Do the paper's claims hold here?", "", EXPLAINED, "", *_table(("Claim", "Verdict"), _verdicts(claims))]
+def claims_markdown(
+    claims: Sequence[Claim], margins: Sequence[Margin], runs: Sequence[Run], costs: Costs | None, checks: str
+) -> str:
+    """claims.md; the arguments are those of `claims_html`."""
+    lines = ["# Do the paper's claims hold here?", "", EXPLAINED, "", *_table(("Claim", "Verdict", "From"), _verdicts(claims))]
     for claim in claims:
-        lines += ["", f"## ({claim.key}) {claim.text}: {claim.verdict}", "", *_table(HEADER, map(_row, claim.findings))]
+        lines += [
+            "",
+            f"## ({claim.key}) {claim.text}: {claim.verdict}",
+            "",
+            _sentence(claim.basis),
+            "",
+            *_table(HEADER, map(_row, claim.findings)),
+        ]
     lines += ["", "## Every method against the constant", "", _about_margins(margins), "", *_table(*_margin_table(margins))]
-    lines += ["", "## Compute", "", compute(runs), "", checks.strip(), ""]
+    lines += ["", "## Compute", "", compute(runs), "", *_table(COMPUTE, compute_rows(runs, costs)), "", checks.strip(), ""]
     return "\n".join(lines)
 
 
-def claims_html(claims: Sequence[Claim], margins: Sequence[Margin], runs: Sequence[Run], checks: str) -> str:
-    """A part of the page; `checks` is Markdown, raw HTML in it is shown and not obeyed."""
+def claims_html(claims: Sequence[Claim], margins: Sequence[Margin], runs: Sequence[Run], costs: Costs | None, checks: str) -> str:
+    """A part of the page.
+
+    Args:
+        claims: what was found.
+        margins: over the constant.
+        runs: every evaluated training.
+        costs: counts a cell's network at the size that was trained; None where it is not known.
+        checks: Markdown; raw HTML in it is shown and not obeyed.
+    """
     environment = Environment(
         loader=PackageLoader("dmtl.report"), autoescape=select_autoescape(["j2"]), undefined=StrictUndefined, trim_blocks=True
     )
@@ -56,6 +76,8 @@ def claims_html(claims: Sequence[Claim], margins: Sequence[Margin], runs: Sequen
         margins_header=header,
         margins=list(rows),
         compute=compute(runs),
+        compute_header=COMPUTE,
+        compute_rows=list(compute_rows(runs, costs)),
         checks=MarkdownIt("commonmark", {"html": False}).enable("table").render(checks),
     )
 
@@ -67,9 +89,27 @@ def compute(runs: Sequence[Run]) -> str:
     return f"{len(trained)} trainings, {epochs} epochs in all (a single-task cell counts those of each of its networks)."
 
 
+def compute_rows(runs: Sequence[Run], costs: Costs | None) -> Iterator[tuple[str, ...]]:
+    """What a training of each row and number of steps took."""
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs:
+        if run.history:
+            groups.setdefault((row_of(run.cell), run.cell.steps), []).append(run)
+    for (row, steps), same in groups.items():
+        cost = costs(same[0].cell) if costs else {}
+        method = METHODS[row.method] + (with_steps(steps) if steps else "")
+        numbers = [f"{cost[name]:.2f}" if name in cost else "" for name in ("params_m", "flops_g")]
+        epochs = f"{mean(len(run.history) for run in same):g}"
+        yield SETTINGS[row.setting], row.backbone, method, str(len(same)), epochs, *numbers
+
+
 def _verdicts(claims: Sequence[Claim]) -> Iterator[tuple[str, ...]]:
     for claim in claims:
-        yield f"({claim.key}) {claim.text}", f"**{claim.verdict}**"
+        yield f"({claim.key}) {claim.text}", f"**{claim.verdict}**", claim.basis
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _row(finding: Finding) -> tuple[str, ...]:
@@ -89,7 +129,7 @@ def _short(name: str) -> str:
     key, _, stage = name.partition(" ")
     parts = key.split("-")
     method = next((METHODS[part] for part in parts if part in METHODS), key)
-    steps = next((f" with {part.removeprefix('steps')} steps" for part in parts if part.startswith("steps")), "")
+    steps = next((with_steps(int(part.removeprefix("steps"))) for part in parts if part.startswith("steps")), "")
     return f"{method}{steps}{f', {stage}' if stage else ''}"
 
 
@@ -103,23 +143,28 @@ def _chart(findings: Sequence[Finding]) -> str:
 
 
 def _about_margins(margins: Sequence[Margin]) -> str:
-    below = [f"{m.method} ({m.setting}, {m.backbone}) on {TASKS[m.task].title.lower()}" for m in margins if m.gain <= 0]
+    below = [f"{m.method} ({m.setting}, {m.backbone}) on {TASKS[m.task].title.lower()}" for m in margins if m.least <= 0]
     if not margins:
         return "The constant was not evaluated."
     if not below:
-        return "Every method that was trained beats the best constant prediction on every task."
-    return f"Not better than the best constant prediction: {'; '.join(below)}."
+        return "Every training that was evaluated, each seed of it, beats the best constant prediction on every task."
+    return f"Not better than the best constant prediction, in one seed at least: {'; '.join(below)}."
 
 
 def _margin_table(margins: Sequence[Margin]) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]]:
     tasks = list(dict.fromkeys(m.task for m in margins))
-    found = {(m.setting, m.backbone, m.method, m.task): m.gain for m in margins}
+    found = {(m.setting, m.backbone, m.method, m.task): m for m in margins}
     rows = dict.fromkeys(key[:3] for key in found)
-    header = "Labels", "Backbone", "Method", *(f"{TASKS[task].title}: better by, {TASKS[task].unit}" for task in tasks)
+    header = (
+        "Labels",
+        "Backbone",
+        "Method",
+        *(f"{TASKS[task].title}: better by, {TASKS[task].unit} (worst seed)" for task in tasks),
+    )
 
     def text(row: tuple[str, str, str], task: str) -> str:
-        gain = found.get((*row, task))
-        return "" if gain is None else f"{gain:+.{4 if task == 'depth' else 2}f}"
+        margin, places = found.get((*row, task)), 4 if task == "depth" else 2
+        return "" if margin is None else f"{margin.gain:+.{places}f} ({margin.least:+.{places}f})"
 
     return header, ((*row, *(text(row, task) for task in tasks)) for row in rows)
 

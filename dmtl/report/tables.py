@@ -25,7 +25,7 @@ CURVES = ("cell", "benchmark", "setting", "method", "network", "epoch", "loss")
 SUMMARISED = ("diffusion_prediction", "diffusion_feature")
 
 
-def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = "") -> None:
+def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = "", trained: Costs | None = None) -> None:
     """Write every table as CSV, Markdown and LaTeX, `steps.csv` where cells pin their steps, summary.json and the page.
 
     At scale study also what the paper's claims come to: claims.csv, claims.md and a part of the page.
@@ -33,6 +33,7 @@ def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = ""
     Args:
         costs: counts a cell's network at the paper's size; None where the project has no such size.
         checks: Markdown about what was tried where a claim did not hold.
+        trained: counts a cell's network at the size that it was trained at, for the claims.
     """
     results, runs = load_results(grid, paths), load_runs(grid, paths)
     layouts = {}
@@ -47,7 +48,7 @@ def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = ""
     if any(cell.steps is not None for cell in grid.cells.values()):
         _write_csv(StepEntry, steps, paths.reports() / "steps.csv")
     _write_rows(CURVES, curves(runs), paths.reports() / "curves.csv")
-    claimed = _write_claims(grid, paths, results, runs, checks) if paths.scale == "study" else ""
+    claimed = _write_claims(grid, paths, results, runs, trained, checks) if paths.scale == "study" else ""
     whole = page(paths.scale, layouts, steps, results, runs, _gallery(grid, paths), main_backbone(grid), claimed)
     _write_text(whole, paths.reports() / "index.html")
     write_json(paths.reports() / "summary.json", _summary(grid, results))
@@ -68,12 +69,12 @@ def step_entries(grid: Grid, paths: Paths, results: Results, costs: Costs | None
                     yield StepEntry(*row, steps, task, metric, unit, mean(seeds), spread(seeds), len(seeds))
 
 
-def _write_claims(grid: Grid, paths: Paths, results: Results, runs: Sequence[Run], checks: str) -> str:
+def _write_claims(grid: Grid, paths: Paths, results: Results, runs: Sequence[Run], costs: Costs | None, checks: str) -> str:
     """Write claims.csv and claims.md; returns the part of the page."""
-    found, margins = claims(grid, paths), margins_of(results)
+    found, margins = claims(grid, paths), margins_of(results, load_steps(grid, paths))
     _write_csv(Finding, (finding for claim in found for finding in claim.findings), paths.reports() / "claims.csv")
-    _write_text(claims_markdown(found, margins, runs, checks), paths.reports() / "claims.md")
-    return claims_html(found, margins, runs, checks)
+    _write_text(claims_markdown(found, margins, runs, costs, checks), paths.reports() / "claims.md")
+    return claims_html(found, margins, runs, costs, checks)
 
 
 def _gallery(grid: Grid, paths: Paths) -> str:
