@@ -141,7 +141,7 @@ def test_equal_results_give_equal_bytes(project: Project) -> None:
         write_report(for_report(project), project.paths, _costs)
         contents.append({p.name: p.read_bytes() for p in project.paths.reports().iterdir()})
     assert contents[0] == contents[1]
-    assert sorted(contents[0]) == ["index.html", "summary.json", "table3.csv", "table3.md", "table3.tex"]
+    assert sorted(contents[0]) == ["curves.csv", "index.html", "summary.json", "table3.csv", "table3.md", "table3.tex"]
 
 
 def test_published_figures_are_complete() -> None:
