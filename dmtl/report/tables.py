@@ -12,7 +12,7 @@ from dmtl.metrics.per_image import load_per_image
 from dmtl.report.claims import Finding, claims
 from dmtl.report.claims import margins as margins_of
 from dmtl.report.claims_page import claims_html, claims_markdown
-from dmtl.report.entries import METHODS, UNITS, Costs, Entry, StepEntry, table_entries, tables
+from dmtl.report.entries import METHODS, SETTINGS, UNITS, Costs, Entry, StepEntry, table_entries, tables
 from dmtl.report.gallery import gallery_html, image_scores, load_galleries
 from dmtl.report.latex import latex
 from dmtl.report.layout import sections
@@ -22,7 +22,7 @@ from dmtl.report.results import Results, Run, load_results, load_runs, load_step
 from dmtl.tasks import TASKS
 
 CURVES = ("cell", "benchmark", "setting", "method", "network", "epoch", "loss")
-SUMMARISED = ("diffusion_prediction", "diffusion_feature")
+SUMMARISED = {"diffusion_prediction": "P", "diffusion_feature": "F"}
 
 
 def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = "", trained: Costs | None = None) -> None:
@@ -51,7 +51,7 @@ def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = ""
     claimed = _write_claims(grid, paths, results, runs, trained, checks) if paths.scale == "study" else ""
     whole = page(paths.scale, layouts, steps, results, runs, _gallery(grid, paths), main_backbone(grid), claimed)
     _write_text(whole, paths.reports() / "index.html")
-    write_json(paths.reports() / "summary.json", _summary(grid, results))
+    write_json(paths.reports() / "summary.json", _summary(grid, results, paths.scale))
 
 
 def step_entries(grid: Grid, paths: Paths, results: Results, costs: Costs | None) -> Iterator[StepEntry]:
@@ -113,9 +113,17 @@ def _write_text(text: str, path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _summary(grid: Grid, results: Results) -> dict[str, dict[str, float]]:
-    """Delta_m of the two diffusion methods in each benchmark and setting that a table has: what `dvc exp show` lists."""
+def _summary(grid: Grid, results: Results, scale: str) -> dict[str, float]:
+    """Delta_m of Prediction and Feature Diffusion in each benchmark and setting that a table has: what `dvc exp show` lists.
+
+    The names are short, since each is a column there; the study's are told from the others', which DVC shows beside them.
+    """
+    prefix = f"{scale}-" if scale == "study" else ""
     rows = dict.fromkeys(row_of(cell) for key, cell in grid.cells.items() if key not in grid.extra and cell.method in SUMMARISED)
     evaluated = [row for row in rows if row.backbone == main_backbone(grid) and row in results]
     gains = {row: relative_gains(row, results[row].final, results) for row in evaluated}
-    return {"delta_m": {f"{row.benchmark}-{row.setting}-{row.method}": mean(values) for row, values in gains.items() if values}}
+    return {
+        f"{prefix}{row.benchmark}-{SETTINGS[row.setting]}-{SUMMARISED[row.method]}": mean(values)
+        for row, values in gains.items()
+        if values
+    }
