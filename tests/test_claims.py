@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dmtl.config import Project, for_report
 from dmtl.errors import UserError
 from dmtl.files import write_json
 from dmtl.metrics.per_image import load_per_image
-from dmtl.report.claims import FAILS, HOLDS, MIXED, NOT_RUN, OPEN, Claim, Finding, Margin, claims, margins
+from dmtl.report.claims import FAILS, HOLDS, MIXED, NOT_RUN, OPEN, Claim, Finding, Margin, claims, margins, widened
 from dmtl.report.results import Row, load_results, load_steps, main_backbone
 from dmtl.report.tables import write_report
 
@@ -78,8 +79,24 @@ def test_the_verdicts_are_the_truth(study: Project) -> None:
 def test_seeds_and_what_an_interval_covers(study: Project) -> None:
     prediction, feature = (f for f in _by_key(study)["a"].findings if f.setting == "onelabel")
     assert (prediction.seeds_a, prediction.seeds_b, prediction.covers) == (2, 2, "images and seeds")
-    assert (feature.seeds_a, feature.seeds_b, feature.covers) == (1, 2, "images, and seeds of one side alone")
+    assert (feature.seeds_a, feature.seeds_b, feature.covers) == (
+        1,
+        2,
+        "images and seeds, a single seed's by the others' deviation of 0.00",
+    )
     assert prediction.images == IMAGES
+
+
+def test_a_single_seed_widens_the_interval() -> None:
+    """By what the others' deviation adds to the squared half-width, for each side that has a single seed."""
+    finding = Finding("a", "onelabel", "a", "b", "", "delta_m", "%", 1.0, 0.0, 3.0, 0.0, 3.0, 1, 3, 100)
+    one = widened(finding, 0.5)
+    assert one.low == pytest.approx(1 - math.sqrt(1 + (1.959964 * 0.5) ** 2), abs=1e-5)
+    assert one.high == pytest.approx(1 + math.sqrt(4 + (1.959964 * 0.5) ** 2), abs=1e-5)
+    both = widened(replace(finding, seeds_b=1), 0.5)
+    assert both.high == pytest.approx(1 + math.sqrt(4 + 2 * (1.959964 * 0.5) ** 2), abs=1e-5)
+    assert widened(replace(finding, seeds_a=2), 0.5) == replace(finding, seeds_a=2)
+    assert widened(finding, None) == finding
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,10 @@ COMPUTE = "Labels", "Backbone", "Method", "Trainings", "Epochs each", "Parameter
 EXPLAINED = (
     "Differences are signed so that more is in the claim's favour. A claim holds where the whole interval is above zero, does "
     f"not hold where it is below, and cannot be told where zero is inside: {DRAWS} paired draws of the same test images for "
-    "both sides and, where several seeds were trained, of seeds. With one seed an interval says nothing of what another gives, "
-    "and with three it understates it. About what would settle it: of the interval's width, the images' part falls with their "
-    "number and the seeds' with theirs."
+    "both sides and, where several seeds were trained, of seeds. Where a side has a single seed, the interval of Δm is widened "
+    "by the spread that the methods with several have; with three seeds the spread is still understated, and no correction is "
+    "made for looking at many comparisons. About what would settle it: of the interval's width, the images' part falls with "
+    "their number and the seeds' with theirs."
 )
 
 
