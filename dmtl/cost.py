@@ -22,6 +22,8 @@ from dmtl.losses import upsample
 from dmtl.models import build
 from dmtl.models.shared.method import Method
 from dmtl.report import published
+from dmtl.report.costs import CostReport, NetworkCost
+from dmtl.report.entries import METHODS
 from dmtl.report.published import Row
 from dmtl.report.results import row_of
 
@@ -44,6 +46,7 @@ REASONS = {  # why a row cannot print what the paper prints
     "invpt": "the authors' decoder; the 66 M that the paper prints beyond it take no multiply-adds",
     "xtc": "the mapping network as released; the paper's must have one more layer, which is not known",
 }
+THROUGHPUT = 2e13  # multiply-adds a second, which the report's hours stand on
 ASSUMED = (
     "Assumed: a step costs three forward passes of all tasks; each image once an epoch; the epochs of params.yaml; no waiting.\n"
     "Not counted: evaluation, further views of an image, networks that only training has."
@@ -159,6 +162,33 @@ class Costs:
         cells: dict[Row, Cell] = {row_of(cell): cell for cell in self.grid.cells.values() if cell.steps is None and not cell.seed}
         return (cells[row] for row in published.rows(table) if row in cells)
 
+    def networks(self, throughput: float) -> Iterator[NetworkCost]:
+        """Every network of the grid that is trained, in the tables' order, with the GPU-hours of its trainings together."""
+        benchmarks, methods = list(self.grid.benchmarks), list(METHODS)
+
+        def place(network: tuple[str, str, str]) -> tuple[int, str, int]:
+            benchmark, backbone, method = network
+            return benchmarks.index(benchmark), backbone, methods.index(method) if method in methods else len(methods)
+
+        cells: dict[tuple[str, str, str], list[Cell]] = {}
+        for cell in self.grid.cells.values():
+            if cell.steps is None:
+                cells.setdefault((cell.benchmark, row_of(cell).backbone, cell.method), []).append(cell)
+        for network in sorted(cells, key=place):
+            own, cost = cells[network], self.of(cells[network][0])
+            if hours := sum(self.hours(cell, throughput) for cell in own):  # a constant takes none
+                printed = [published.figures(table, row_of(cell)) for table in TABLES for cell in own]
+                paper = {key: value for figures in printed for key, value in figures.items()}
+                ours = cost.parameters / 1e6, sum(cost.idle.values()) / 1e6, cost.multiply_adds / 1e9
+                theirs = paper.get(("", "params_m")), paper.get(("", "flops_g"))
+                yield NetworkCost(*network, *ours, *theirs, len(own), hours)
+
+    def totals(self, throughput: float) -> list[tuple[str, float, int]]:
+        """GPU-hours and trainings of each table and of the whole grid, in which one that several tables show counts once."""
+        hours = {cell: self.hours(cell, throughput) for cell in self.grid.cells.values()}
+        tables = [(f"Table {table}", list(self.table(table))) for table in TABLES]
+        return [(name, sum(map(hours.__getitem__, cells)), len(cells)) for name, cells in (*tables, ("whole grid", list(hours)))]
+
     def steps(self) -> list[float]:
         """Multiply-adds in G of Prediction Diffusion on Cityscapes with each number of `STEPS` (Fig. 6)."""
         cell = self.project.cell(FIGURE_6)
@@ -203,7 +233,6 @@ class Costs:
 def as_text(costs: Costs) -> str:
     """The rows beside the printed figures, and a line of reason for each that differs."""
     text: list[str] = []
-    reasons: dict[str, None] = {}
     table = 0
     for line, cost in costs.lines():
         if line.table != table:
@@ -212,14 +241,28 @@ def as_text(costs: Costs) -> str:
         params, flops = _beside(line.params_m, line.paper_params_m), _beside(line.flops_g, line.paper_flops_g)
         idle = f"{line.idle_params_m:.3f}" if cost.idle else "-"
         text += [f"  {line.benchmark:<11}{line.method:<21}{line.backbone:<9}{params:>18} {flops:>26} {idle:>8}"]
-        if _differs(line.params_m, line.paper_params_m) or _differs(line.flops_g, line.paper_flops_g):
-            reasons[f"  {line.method}: {REASONS.get(line.method, 'not the printed figures; no reason is known')}"] = None
-        for group, what in ((cost.idle, "used by nothing"), (cost.training_only, "used in training alone")):
-            names = ", ".join(f"{name} {count / 1e6:.3f}" for name, count in group.items())
-            reasons |= {f"  {line.method} on {line.benchmark}: counted, but {what} (M): {names}": None} if group else {}
     steps = ", ".join(f"{value:.2f}" for value in costs.steps())
     text += [f"Fig. 6, cityscapes, diffusion_prediction with {STEPS[0]} to {STEPS[-1]} steps: {steps} G"]
-    return "\n".join([*text, "Why rows differ from the paper, and what is counted but not used:", *reasons])
+    text += ["Why rows differ from the paper, and what is counted but not used:"]
+    return "\n".join([*text, *(f"  {reason}" for reason in reasons(costs))])
+
+
+def reasons(costs: Costs) -> list[str]:
+    """Why rows differ from the printed figures, and what is counted but not used, each once."""
+    found: dict[str, None] = {}
+    for line, cost in costs.lines():
+        if _differs(line.params_m, line.paper_params_m) or _differs(line.flops_g, line.paper_flops_g):
+            found[f"{line.method}: {REASONS.get(line.method, 'not the printed figures; no reason is known')}"] = None
+        for group, what in ((cost.idle, "used by nothing"), (cost.training_only, "used in training alone")):
+            names = ", ".join(f"{name} {count / 1e6:.3f}" for name, count in group.items())
+            found |= {f"{line.method} on {line.benchmark}: counted, but {what} (M): {names}": None} if group else {}
+    return list(found)
+
+
+def cost_report(costs: Costs, throughput: float = THROUGHPUT) -> CostReport:
+    """What the page shows of a grid's costs."""
+    totals = costs.totals(throughput)
+    return CostReport(list(costs.networks(throughput)), totals, throughput, ASSUMED, reasons(costs))
 
 
 def hours_as_text(costs: Costs, throughput: float) -> str:
@@ -230,12 +273,8 @@ def hours_as_text(costs: Costs, throughput: float) -> str:
     """
     if not throughput > 0:
         raise UserError(f"--throughput is {throughput:g}, but must be a positive number of multiply-adds a second, such as 2e13")
-    hours = {cell: costs.hours(cell, throughput) for cell in costs.grid.cells.values()}
-    lines = [f"GPU-hours at {throughput:g} multiply-adds a second"]
-    for table in TABLES:
-        cells = list(costs.table(table))
-        lines.append(f"  Table {table}: {sum(hours[cell] for cell in cells):10.1f}   ({len(cells)} trainings)")
-    lines.append(f"  whole grid: {sum(hours.values()):7.1f}   ({len(hours)} trainings, each once)")
+    lines = [f"GPU-hours at {throughput:g} multiply-adds a second (the grid counts each training once)"]
+    lines += [f"  {name + ':':<12}{hours:9.1f}   ({count} trainings)" for name, hours, count in costs.totals(throughput)]
     return "\n".join([*lines, ASSUMED])
 
 

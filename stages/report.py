@@ -4,7 +4,7 @@ import _root  # noqa: F401
 
 from dmtl import tracking_results
 from dmtl.config import Project, for_report
-from dmtl.cost import Costs
+from dmtl.cost import Costs, cost_report
 from dmtl.report.tables import write_report
 from dmtl.stage import run_stage
 
@@ -13,11 +13,12 @@ def report(project: Project) -> None:
     """Everything that people read, of all results."""
     folder = str(project.folder.relative_to(project.paths.root))
     paper = Project(project.paths.root, folder, scale="paper")
-    costs = Costs(paper).figures if "paper" in paper.block("scales") else None
+    costs = Costs(paper) if "paper" in paper.block("scales") else None
     checks = project.folder / "checks.md"
     said = checks.read_text(encoding="utf-8") if checks.exists() else ""
     trained = Costs(project).figures if project.paths.scale == "study" else None
-    write_report(for_report(project), project.paths, costs, said, trained)
+    counted = (costs.figures, cost_report(costs)) if costs else (None, None)
+    write_report(for_report(project), project.paths, counted[0], said, trained, counted[1])
     tracking_results.start(project, folder)
 
 

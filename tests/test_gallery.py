@@ -228,7 +228,7 @@ def galleries() -> list[Gallery]:
 def html(galleries: list[Gallery]) -> str:
     scores = {gallery.about["cell"]: made_up_scores(gallery) for gallery in galleries}
     scores["pascal-onelabel-xtc"]["final"]["2"]["boundary"] = float("nan")
-    return gallery_html(galleries, scores, TITLES)
+    return gallery_html(galleries, scores, TITLES, "resnet18")
 
 
 def test_the_part_is_whole_and_needs_no_network(html: str) -> None:
@@ -280,19 +280,19 @@ def test_the_table_compares_two_columns(html: str) -> None:
 
 def test_equal_galleries_give_equal_pages(galleries: list[Gallery]) -> None:
     few = [gallery for gallery in galleries if gallery.about["benchmark"] == "cityscapes"]
-    assert gallery_html(few, {}, TITLES) == gallery_html(few, {}, TITLES)
-    assert "<table" not in gallery_html(few, {}, TITLES)  # no scores, no table
+    assert gallery_html(few, {}, TITLES, "resnet18") == gallery_html(few, {}, TITLES, "resnet18")
+    assert "<table" not in gallery_html(few, {}, TITLES, "resnet18")  # no scores, no table
 
 
 def test_without_labels_there_is_nothing_to_show() -> None:
-    assert gallery_html([], {}, TITLES) == ""
-    assert gallery_html([made_up("nyud", "xtc", 1)], {}, TITLES) == ""
+    assert gallery_html([], {}, TITLES, "resnet18") == ""
+    assert gallery_html([made_up("nyud", "xtc", 1)], {}, TITLES, "resnet18") == ""
 
 
 def test_names_are_escaped(galleries: list[Gallery]) -> None:
     hostile = '"><script>alert(1)</script>'
     titles = dict.fromkeys(TITLES, hostile)
-    assert "<script>alert" not in gallery_html(galleries[:1], {}, titles)
+    assert "<script>alert" not in gallery_html(galleries[:1], {}, titles, "resnet18")
 
 
 def test_the_script_is_short_and_stays_inside_its_tag(root: Path) -> None:

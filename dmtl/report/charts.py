@@ -3,15 +3,15 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: told apart by all
 STYLE: Any = {
@@ -22,38 +22,51 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
 }
 MARKERS = "osD^vPX"
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name -> (x, y)
 
 
-def line_charts(panels: Mapping[str, Series], x_title: str) -> str:
-    """Small multiples, one an entry of `panels` (title -> series with whole x); the legend stands once. Returns a data URI."""
-    with plt.rc_context(STYLE):
-        figure, axes = _grid(len(panels))
-        for ax, (title, series) in zip(axes, panels.items(), strict=False):
-            for number, (name, (x, y)) in enumerate(series.items()):
-                colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
-                ax.plot(x, y, label=name, color=colour, marker=marker, markersize=4, linewidth=1.5)
-            ax.set(title=title, xlabel=x_title)
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _legend(figure, axes)
-        return _data_uri(figure)
+class Image(NamedTuple):
+    """A picture of a chart: its text for those who do not see it, and a data URI of an SVG."""
+
+    alt: str
+    uri: str
 
 
-def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str]) -> str:
-    """Two bars an entry of `panels` (title -> two values), in an axis of their own since units differ. Returns a data URI."""
+def line_charts(panels: Mapping[str, Series], x_title: str, order: Sequence[str] = (), log: bool = False) -> list[Image]:
+    """Small multiples, a picture an entry of `panels` (title -> series with whole x), and last their legend if one is needed.
+
+    Args:
+        order: names that have the same look in every chart, drawn or not; further names follow.
+        log: logarithmic y where all values are positive.
+    """
+    names = dict.fromkeys(name for series in panels.values() for name in series)
+    looks = {name: _look(number) for number, name in enumerate(dict.fromkeys([*order, *names]))}
+    drawn = {name: look for name, look in looks.items() if name in names}
     with plt.rc_context(STYLE):
-        figure, axes = _grid(len(panels), width=1.7, height=2.1, columns=5)
-        for ax, (title, values) in zip(axes, panels.items(), strict=False):
+        images = [Image(title, _lines(title, series, looks, x_title, log)) for title, series in panels.items()]
+        return images + ([Image(f"legend: {', '.join(drawn)}", _legend(drawn))] if len(drawn) > 1 else [])
+
+
+def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str]) -> list[Image]:
+    """A picture of two bars an entry of `panels` (title -> two values), since units differ."""
+    images = []
+    with plt.rc_context(STYLE):
+        for title, values in panels.items():
+            figure, ax = plt.subplots(figsize=(1.75, 2.1), layout="constrained")
             bars = ax.bar(names, values, color=PALETTE[:2], width=0.6)
             bars[1].set_hatch("//")
             ax.bar_label(bars, fmt="%.3g", fontsize=8)
-            ax.set_title(title, fontsize=8, wrap=True)
+            ax.set_title(title, fontsize=8)
             ax.margins(y=0.2)
-        return _data_uri(figure)
+            said = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, values, strict=True))
+            images.append(Image(f"{title.replace(chr(10), ', ')}: {said}", _data_uri(figure)))
+    return images
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float, float]], title: str) -> str:
@@ -71,20 +84,40 @@ def interval_chart(rows: Sequence[tuple[str, float, float, float]], title: str) 
         return _data_uri(figure)
 
 
-def _grid(count: int, width: float = 2.9, height: float = 2.3, columns: int = 3) -> tuple[Figure, list[Axes]]:
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained")
-    for unused in axes.flat[count:]:
-        unused.set_visible(False)
-    return figure, list(axes.flat[:count])
+def _look(number: int) -> dict[str, Any]:
+    """Colour, marker and dashes of a series: no two of the first 28 are alike, and each dash comes with other markers."""
+    again, place = divmod(number, len(PALETTE))
+    marker = MARKERS[(place + again) % len(MARKERS)]
+    return {
+        "color": PALETTE[place],
+        "marker": marker,
+        "linestyle": DASHES[again % len(DASHES)],
+        "markersize": 4,
+        "linewidth": 1.5,
+    }
 
 
-def _legend(figure: Figure, axes: list[Axes]) -> None:
-    handles, labels = axes[0].get_legend_handles_labels()
-    if len(labels) > 1:
-        columns = max(1, int(figure.get_figwidth() // 1.9))
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), frameon=False)
+def _lines(title: str, series: Series, looks: Mapping[str, dict[str, Any]], x_title: str, log: bool) -> str:
+    figure, ax = plt.subplots(figsize=(2.9, 2.3), layout="constrained")
+    for name, (x, y) in series.items():
+        ax.plot(x, y, **looks[name])
+    ax.set_title(title, fontsize=9)
+    ax.set_xlabel(x_title)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if log and all(value > 0 for _, y in series.values() for value in y):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    return _data_uri(figure)
+
+
+def _legend(looks: Mapping[str, dict[str, Any]]) -> str:
+    """Two columns, as wide as a phone."""
+    figure = plt.figure(figsize=(3.9, 0.1 + 0.19 * -(-len(looks) // 2)))
+    handles = [Line2D([], [], **look) for look in looks.values()]
+    figure.legend(handles, list(looks), loc="center left", ncols=2, frameon=False, handlelength=3.2, fontsize=8, borderpad=0)
+    return _data_uri(figure)
 
 
 def _data_uri(figure: Figure) -> str:

@@ -20,6 +20,7 @@ from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
 from dmtl.evaluation.maps import error, kind
 from dmtl.metrics.per_image import PerImage
 from dmtl.pictures import Legend, error_legend, error_picture, legend, picture
+from dmtl.report.layout import benchmark_title
 from dmtl.report.results import main_backbone
 from dmtl.tasks import TASKS
 
@@ -123,14 +124,15 @@ class Part:
     rows: list[ScoreRow]
 
 
-def gallery_html(galleries: Sequence[Gallery], scores: Mapping[str, Scores], titles: Mapping[str, str]) -> str:
-    """The section of the page, with its style and script; empty where there is nothing to show.
+def gallery_html(galleries: Sequence[Gallery], scores: Mapping[str, Scores], titles: Mapping[str, str], backbone: str) -> str:
+    """The section of the page, with its script; empty where there is nothing to show. Its style, gallery.css, goes into the head.
 
     Args:
         galleries: of the cells to be shown (`load_galleries`); a benchmark whose reference method is not among them has no labels
             and is left out.
         scores: cell -> `image_scores` of it, where there are any.
         titles: method -> its name for people.
+        backbone: of the cells that are shown.
     """
     parts = list(_parts(galleries, scores, titles))
     if not parts:
@@ -138,9 +140,10 @@ def gallery_html(galleries: Sequence[Gallery], scores: Mapping[str, Scores], tit
     environment = Environment(
         loader=PackageLoader("dmtl.report"), autoescape=select_autoescape(["j2"]), undefined=StrictUndefined, trim_blocks=True
     )
-    here = files("dmtl.report").joinpath("templates")
-    style, script = (here.joinpath(f"gallery.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    return environment.get_template("gallery.html.j2").render(parts=parts, style=style, script=script)
+    script = files("dmtl.report").joinpath("templates/gallery.js").read_text(encoding="utf-8")
+    return environment.get_template("gallery.html.j2").render(
+        parts=parts, backbone=backbone, benchmark_title=benchmark_title, script=script
+    )
 
 
 def _parts(galleries: Sequence[Gallery], scores: Mapping[str, Scores], titles: Mapping[str, str]) -> Iterator[Part]:

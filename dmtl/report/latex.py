@@ -1,6 +1,6 @@
 """Tables as LaTeX for a paper: `booktabs`, and `xcolor` for the printed figures in grey."""
 
-from dmtl.report.layout import Line, Number, Section
+from dmtl.report.layout import Line, Number, Section, benchmark_title
 
 _SPECIAL = {name: rf"\{name}" for name in "&%#_"}
 _SYMBOLS = {"–": "--", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$"}
@@ -14,7 +14,7 @@ def latex(table: int, parts: list[Section], scale: str) -> str:
 
 
 def _environment(table: int, section: Section, scale: str) -> str:
-    caption = f"Table {table} of DiffusionMTL on {section.benchmark}, scale {scale}: ours, the paper's in grey."
+    caption = f"Table {table} of DiffusionMTL on {benchmark_title(section.benchmark)}, scale {scale}: ours, the paper's in grey."
     return "\n".join(
         [
             r"\begin{table}",

@@ -10,6 +10,7 @@ from dmtl.tasks import TASKS
 COSTS = {"params_m": "#Params M", "flops_g": "FLOPs G", "train_memory_mb": "Train memory MB"}
 LOWER_IS_BETTER = {column: kind.lower_is_better for task, kind in TASKS.items() for column in [(task, kind.metric)]}
 DASH = "–"
+TITLES = {"pascal": "PASCAL", "nyud": "NYUD", "cityscapes": "Cityscapes"}
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ def _best(entries: list[Entry]) -> set[Entry]:
 def _best_of(group: list[Entry]) -> Entry:
     sign = -1 if LOWER_IS_BETTER.get(group[0].column) else 1
     return max(group, key=lambda entry: sign * (entry.ours or 0))
+
+
+def benchmark_title(benchmark: str) -> str:
+    """A benchmark's name for people; an unknown one as it is."""
+    return TITLES.get(benchmark, benchmark)
 
 
 def heading(column: Column) -> str:

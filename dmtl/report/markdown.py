@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from statistics import mean
 
 from dmtl.report.entries import METHODS, SETTINGS
-from dmtl.report.layout import Line, Number, Section, form, heading, provenance
+from dmtl.report.layout import Line, Number, Section, benchmark_title, form, heading, provenance
 from dmtl.report.results import Results
 from dmtl.tasks import TASKS
 
@@ -14,7 +14,7 @@ def markdown(table: int, parts: list[Section], results: Results, scale: str) -> 
     lines = [f"# Table {table}, scale {scale}", "", provenance(scale), ""]
     for section in parts:
         header = ["# labels", "Backbone", "Method", *section.headings]
-        lines += [f"## {section.benchmark.upper()}", "", *_grid(header, map(_fields, section.lines), numbers_from=3), ""]
+        lines += [f"## {benchmark_title(section.benchmark)}", "", *_grid(header, map(_fields, section.lines), numbers_from=3), ""]
         lines += _initial_against_final(section, results)
     return "\n".join(lines)
 

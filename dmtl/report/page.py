@@ -8,9 +8,10 @@ from statistics import mean
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from dmtl.report.charts import line_charts, paired_bars
+from dmtl.report.charts import Image, line_charts, paired_bars
+from dmtl.report.costs import CostReport
 from dmtl.report.entries import METHODS, SETTINGS, StepEntry
-from dmtl.report.layout import Section, form, heading
+from dmtl.report.layout import Section, benchmark_title, form, heading
 from dmtl.report.published import Row
 from dmtl.report.results import Results, Run
 from dmtl.tasks import TASKS
@@ -24,6 +25,7 @@ TITLES = {
 }
 VERSIONS = ("dmtl", "torch", "torchvision", "lightning-fabric", "numpy")
 REFINED = "diffusion_prediction"  # whose initial and final predictions Fig. 8 shows
+ONE_NETWORK = [METHODS[method] for method in METHODS if method not in ("constant", "single_task")]  # look alike in all charts
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Chart:
     id: str
     title: str
     text: str
-    uri: str  # of an SVG, kept apart from the page so that the names in it do not collide
+    images: Sequence[Image]  # SVGs, kept apart from the page so that the names in them do not collide
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
@@ -47,6 +49,8 @@ def page(
     gallery: str,
     backbone: str,
     claims: str,
+    costs: CostReport | None,
+    missing: Sequence[str],
 ) -> str:
     """The page of a scale as HTML.
 
@@ -58,19 +62,22 @@ def page(
         gallery: HTML of the test images, or nothing.
         backbone: whose trainings the charts show.
         claims: HTML of the paper's claims, or nothing.
+        costs: what the networks cost at the paper's size, where the project has it.
+        missing: what is not shown, and why.
     """
     charts = [chart for chart in (_steps(steps), _refinement(results, backbone), *_curves(runs, backbone)) if chart]
     listed = [{"number": n, "title": TITLES[n], "parts": list(map(_part, parts))} for n, parts in tables.items()]
     contents = [{"id": f"table{n}", "title": f"Table {n}"} for n in tables]
     contents += [{"id": chart.id, "title": chart.title} for chart in charts]
     contents = ([{"id": "claims", "title": "Claims"}] if claims else []) + contents
+    contents += [{"id": "costs", "title": "Costs"}] if costs else []
     contents += [{"id": "images", "title": "Test images"}] if gallery else []
     environment = Environment(
         loader=PackageLoader("dmtl.report"), autoescape=select_autoescape(["j2"]), undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("index.html.j2").render(
         scale=scale,
-        style=files("dmtl.report").joinpath("templates/style.css").read_text(encoding="utf-8"),
+        style="".join(_template(f"{name}.css") for name in ("style", *(["gallery"] if gallery else []))),
         banner=_banner(scale),
         comparable=scale == "paper",
         contents=[*contents, {"id": "missing", "title": "What is missing"}, {"id": "made", "title": "What made this page"}],
@@ -78,11 +85,18 @@ def page(
         charts=charts,
         gallery=gallery,
         claims=claims,
-        missing=list(_missing(tables)),
+        costs=costs,
+        methods=METHODS,
+        benchmark_title=benchmark_title,
+        missing=missing,
         commands=_commands(scale),
         versions=", ".join(f"{name} {version(name)}" for name in VERSIONS),
         runs=runs,
     )
+
+
+def _template(name: str) -> str:
+    return files("dmtl.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _banner(scale: str) -> str:
@@ -98,30 +112,27 @@ def _banner(scale: str) -> str:
 
 def _part(section: Section) -> dict[str, object]:
     return {
-        "title": section.benchmark.upper() if section.benchmark != "cityscapes" else "Cityscapes",
+        "title": benchmark_title(section.benchmark),
         "benchmark": section.benchmark,
         "backbones": section.backbones,
         "headings": section.headings,
         "lines": section.lines,
+        "spread": any(number.sd is not None for line in section.lines for number in line.numbers),
     }
 
 
-def _missing(tables: Mapping[int, list[Section]]) -> Iterator[str]:
-    for table, parts in tables.items():
-        for section in parts:
-            lines = [
-                line for line in section.lines if not line.copied and all(n.ours is None for n in line.numbers if n.column[0])
-            ]
-            for line in lines:
-                yield f"Table {table}, {section.benchmark}, {line.setting}, {line.backbone}, {line.method}: not run."
-            if any(column[1] == "train_memory_mb" for column in section.columns):
-                yield f"Table {table}: training memory of ours is measured on a GPU only, and none was used."
-
-
-def _commands(scale: str) -> list[str]:
+def _commands(scale: str) -> list[tuple[str, str]]:
+    """What is run, and what that makes."""
     if scale == "study":
-        return ["dvc repro study/dvc.yaml"]
-    return ["dvc repro" if scale == "demo" else f"dvc exp run -S scale={scale}"]
+        whole, stage = "dvc repro study/dvc.yaml", "dvc repro {} study/dvc.yaml:{}"
+    else:
+        run = "dvc repro" if scale == "demo" else f"dvc exp run -S scale={scale}"
+        whole, stage = run, f"{run} {{}} {{}}"
+    return [
+        (whole, "everything"),
+        (" ".join(stage.format("", "evaluate@CELL").split()), "one cell of those listed below, with what it needs"),
+        (" ".join(stage.format("--single-item", "report").split()), "this page and the tables, from the results that are there"),
+    ]
 
 
 def _steps(entries: Sequence[StepEntry]) -> Chart | None:
@@ -130,17 +141,17 @@ def _steps(entries: Sequence[StepEntry]) -> Chart | None:
         return None
     panels: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
     for e in entries:
-        name = f"{METHODS[e.method]}, {e.benchmark}"
+        name = f"{METHODS[e.method]}, {benchmark_title(e.benchmark)}"
         x, y = panels.setdefault(heading((e.task, e.metric)), {}).setdefault(name, ([], []))
         x.append(e.steps)
         y.append(e.ours)
-    rows = [
-        [e.benchmark, METHODS[e.method], str(e.steps), heading((e.task, e.metric)), form(e.ours, (e.task, e.metric))]
-        for e in entries
-    ]
+    rows = []
+    for e in entries:
+        column = e.task, e.metric
+        rows.append([benchmark_title(e.benchmark), METHODS[e.method], str(e.steps), heading(column), form(e.ours, column)])
     text = "Quality and cost of Prediction Diffusion against the number of diffusion steps (the paper's Fig. 6)."
-    uri = line_charts(panels, "diffusion steps")
-    return Chart("steps", "Diffusion steps", text, uri, ["Benchmark", "Method", "Steps", "Metric", "Value"], rows)
+    images = line_charts(panels, "diffusion steps")
+    return Chart("steps", "Diffusion steps", text, images, ["Benchmark", "Method", "Steps", "Metric", "Value"], rows)
 
 
 def _refinement(results: Results, backbone: str) -> Chart | None:
@@ -154,13 +165,14 @@ def _refinement(results: Results, backbone: str) -> Chart | None:
         for task in trained.final[0]:
             column = task, TASKS[task].metric
             initial, final = (mean(seed[task] for seed in seeds) for seeds in (trained.initial, trained.final))
-            panels[f"{benchmark}, {TASKS[task].title.lower()}\n{heading(column).partition(': ')[2]}"] = initial, final
-            rows.append([benchmark, heading(column), form(initial, column), form(final, column)])
+            title = f"{benchmark_title(benchmark)}\n{TASKS[task].title}\n{heading(column).partition(': ')[2]}"
+            panels[title] = initial, final
+            rows.append([benchmark_title(benchmark), heading(column), form(initial, column), form(final, column)])
     if not panels:
         return None
     text = "Initial against final predictions of Prediction Diffusion, one label an image, every task (the paper's Fig. 8)."
-    uri = paired_bars(panels, ("initial", "final"))
-    return Chart("refinement", "Initial against final", text, uri, ["Benchmark", "Metric", "Initial", "Final"], rows)
+    images = paired_bars(panels, ("initial", "final"))
+    return Chart("refinement", "Initial against final", text, images, ["Benchmark", "Metric", "Initial", "Final"], rows)
 
 
 def _curves(runs: Sequence[Run], backbone: str) -> Iterator[Chart]:
@@ -176,12 +188,15 @@ def _curves(runs: Sequence[Run], backbone: str) -> Iterator[Chart]:
             for network in dict.fromkeys(epoch["network"] for epoch in run.history):
                 epochs = [epoch for epoch in run.history if epoch["network"] == network]
                 losses = [epoch["losses"]["total"] for epoch in epochs]
-                title = METHODS[run.cell.method] + ("" if network == "all" else f" ({network})")
-                panels.setdefault(SETTINGS[run.cell.setting], {})[title] = [epoch["epoch"] for epoch in epochs], losses
-                rows.append([SETTINGS[run.cell.setting], title, f"{losses[0]:.3f}", f"{losses[-1]:.3f}"])
+                setting, title = SETTINGS[run.cell.setting], METHODS[run.cell.method]
+                name = title if network == "all" else TASKS[network].title if network in TASKS else network
+                panel = f"labels: {setting}" + ("" if network == "all" else f", {title}")
+                panels.setdefault(panel, {})[name] = [epoch["epoch"] for epoch in epochs], losses
+                rows.append([setting, title, "" if network == "all" else name, f"{losses[0]:.3f}", f"{losses[-1]:.3f}"])
         if panels:
-            text = f"Mean training loss of each epoch on {benchmark}, a panel a label setting; methods sum different terms."
-            uri = line_charts(panels, "epoch")
-            yield Chart(
-                f"curves-{benchmark}", f"Learning curves, {benchmark}", text, uri, ["Labels", "Method", "First", "Last"], rows
-            )
+            name = benchmark_title(benchmark)
+            text = f"Mean training loss of each epoch on {name}, logarithmic; methods sum different terms: compare shapes alone."
+            ordered = {panel: panels[panel] for panel in sorted(panels, key=lambda panel: "," in panel)}  # single tasks last
+            images = line_charts(ordered, "epoch", ONE_NETWORK, log=True)
+            header = ["Labels", "Method", "Network", "First", "Last"]
+            yield Chart(f"curves-{benchmark}", f"Learning curves, {name}", text, images, header, rows)

@@ -12,11 +12,13 @@ from dmtl.metrics.per_image import load_per_image
 from dmtl.report.claims import Finding, claims
 from dmtl.report.claims import margins as margins_of
 from dmtl.report.claims_page import claims_html, claims_markdown
+from dmtl.report.costs import CostReport
 from dmtl.report.entries import METHODS, SETTINGS, UNITS, Costs, Entry, StepEntry, table_entries, tables
 from dmtl.report.gallery import gallery_html, image_scores, load_galleries
 from dmtl.report.latex import latex
 from dmtl.report.layout import sections
 from dmtl.report.markdown import markdown
+from dmtl.report.missing import missing
 from dmtl.report.page import page
 from dmtl.report.results import Results, Run, load_results, load_runs, load_steps, main_backbone, relative_gains, row_of, spread
 from dmtl.tasks import TASKS
@@ -25,7 +27,14 @@ CURVES = ("cell", "benchmark", "setting", "method", "network", "epoch", "loss")
 SUMMARISED = {"diffusion_prediction": "P", "diffusion_feature": "F"}
 
 
-def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = "", trained: Costs | None = None) -> None:
+def write_report(
+    grid: Grid,
+    paths: Paths,
+    costs: Costs | None,
+    checks: str = "",
+    trained: Costs | None = None,
+    cost_report: CostReport | None = None,
+) -> None:
     """Write every table as CSV, Markdown and LaTeX, `steps.csv` where cells pin their steps, summary.json and the page.
 
     At scale study also what the paper's claims come to: claims.csv, claims.md and a part of the page.
@@ -34,6 +43,7 @@ def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = ""
         costs: counts a cell's network at the paper's size; None where the project has no such size.
         checks: Markdown about what was tried where a claim did not hold.
         trained: counts a cell's network at the size that it was trained at, for the claims.
+        cost_report: the costs as the page shows them, where the project has the paper's size.
     """
     results, runs = load_results(grid, paths), load_runs(grid, paths)
     layouts = {}
@@ -49,7 +59,9 @@ def write_report(grid: Grid, paths: Paths, costs: Costs | None, checks: str = ""
         _write_csv(StepEntry, steps, paths.reports() / "steps.csv")
     _write_rows(CURVES, curves(runs), paths.reports() / "curves.csv")
     claimed = _write_claims(grid, paths, results, runs, trained, checks) if paths.scale == "study" else ""
-    whole = page(paths.scale, layouts, steps, results, runs, _gallery(grid, paths), main_backbone(grid), claimed)
+    gallery, shown = _gallery(grid, paths)
+    gaps = list(missing(grid, results, steps, shown, paths.scale))
+    whole = page(paths.scale, layouts, steps, results, runs, gallery, main_backbone(grid), claimed, cost_report, gaps)
     _write_text(whole, paths.reports() / "index.html")
     write_json(paths.reports() / "summary.json", _summary(grid, results, paths.scale))
 
@@ -77,15 +89,16 @@ def _write_claims(grid: Grid, paths: Paths, results: Results, runs: Sequence[Run
     return claims_html(found, margins, runs, costs, checks)
 
 
-def _gallery(grid: Grid, paths: Paths) -> str:
-    """The test images as a part of the page, with the scores of each."""
+def _gallery(grid: Grid, paths: Paths) -> tuple[str, list[str]]:
+    """The test images as a part of the page, with the scores of each; and the benchmarks that they are of."""
     galleries = load_galleries(grid, paths)
     scores = {}
     for gallery in galleries:
         cell = gallery.about["cell"]
         if paths.statistics(cell).exists():
             scores[cell] = image_scores(load_per_image(paths.statistics(cell)), gallery.ids)
-    return gallery_html(galleries, scores, METHODS)
+    shown = [gallery.about["benchmark"] for gallery in galleries if "label" in gallery.stages()]
+    return gallery_html(galleries, scores, METHODS, main_backbone(grid)), shown
 
 
 def curves(runs: Sequence[Run]) -> Iterator[tuple]:
