@@ -28,10 +28,14 @@ HITS |= {"diffusion_prediction": 0.7, "diffusion_feature": 0.7}
 
 @pytest.fixture
 def study(tmp_path: Path) -> Project:
-    """The study's own grid, evaluated in part: one label, no `no_conditioning`, seed 0 and for two methods also seed 1."""
+    """The study's grid, and two cells from scratch, evaluated in part: no `no_conditioning`, seed 1 of two methods alone."""
     (tmp_path / "study").mkdir()
-    for name in ("grid.yaml", "params.yaml"):
-        (tmp_path / "study" / name).write_text((ROOT / "study" / name).read_text())
+    (tmp_path / "study" / "params.yaml").write_text((ROOT / "study" / "params.yaml").read_text())
+    grid = yaml.safe_load((ROOT / "study" / "grid.yaml").read_text())
+    for method in ("single_task", "mtl_baseline"):
+        cell = grid["cells"][f"nyud-onelabel-{method}{B}"] | {"backbone": "resnet18", "scratch": True}
+        grid["cells"][f"nyud-onelabel-{method}-scratch"] = cell
+    (tmp_path / "study" / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
     project = Project(tmp_path, "study")
     for method, hit in HITS.items():
         _evaluated(project, f"nyud-onelabel-{method}{B}", 1, hit)
