@@ -11,7 +11,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito: told apart by all
 STYLE: Any = {
@@ -27,6 +27,7 @@ STYLE: Any = {
     "grid.linewidth": 0.6,
 }
 MARKERS = "osD^vPX"
+MARKED = 8  # points of a line at most that have a marker
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name -> (x, y)
 
@@ -100,10 +101,11 @@ def _look(number: int) -> dict[str, Any]:
 def _lines(title: str, series: Series, looks: Mapping[str, dict[str, Any]], x_title: str, log: bool) -> str:
     figure, ax = plt.subplots(figsize=(2.9, 2.3), layout="constrained")
     for name, (x, y) in series.items():
-        ax.plot(x, y, **looks[name])
+        ax.plot(x, y, markevery=-(-len(x) // MARKED), **looks[name])
     ax.set_title(title, fontsize=9)
     ax.set_xlabel(x_title)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    places = sorted({place for x, _ in series.values() for place in x})
+    ax.xaxis.set_major_locator(FixedLocator(places) if len(places) <= MARKED else MaxNLocator(integer=True))
     if log and all(value > 0 for _, y in series.values() for value in y):
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

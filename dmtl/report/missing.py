@@ -1,6 +1,7 @@
 """What a report does not show, and why: rows that were not trained, what only a GPU measures, figures without their cells."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from dmtl.config import Grid
 from dmtl.evaluation.gallery import REFERENCE
@@ -10,8 +11,15 @@ from dmtl.report.published import Row
 from dmtl.report.results import Results, row_of
 
 
-def missing(grid: Grid, results: Results, steps: Sequence[StepEntry], shown: Sequence[str], scale: str) -> Iterator[str]:
-    """A sentence for each gap of a report.
+class Gap(NamedTuple):
+    """What is not shown and why, and the command that fills it, where there is one."""
+
+    text: str
+    command: str = ""
+
+
+def missing(grid: Grid, results: Results, steps: Sequence[StepEntry], shown: Sequence[str], scale: str) -> Iterator[Gap]:
+    """Every gap of a report.
 
     Args:
         shown: benchmarks of which there are pictures.
@@ -24,23 +32,21 @@ def missing(grid: Grid, results: Results, steps: Sequence[StepEntry], shown: Seq
             name = f"Table {table}, {benchmark_title(benchmark)}"
             not_run = [row for row in own if row in planned and row not in results]
             if not_run:
-                yield f"{name}: {len(not_run)} of {len(own)} rows were not run ({_named(not_run)}). {_how(table, scale)}"
+                yield Gap(f"{name}: {len(not_run)} of {len(own)} rows were not run ({_named(not_run)}).", _how(table, scale))
             unplanned = [row for row in own if row not in planned]
             if unplanned:
-                yield f"{name}: the grid of this scale has no cell for {len(unplanned)} of {len(own)} rows ({_named(unplanned)})."
+                yield Gap(f"{name}: the grid has no cell for {len(unplanned)} of {len(own)} rows ({_named(unplanned)}).")
             yield from _without_reference(name, own, results)
             if ("", "train_memory_mb") in columns(table, benchmark):
-                yield f"{name}: training memory of ours is measured on a GPU only, and none was used."
+                yield Gap(f"{name}: training memory of ours was not measured; that takes a GPU.")
     pinned = {(row_of(cell), cell.steps) for cell in grid.cells.values() if cell.steps is not None}
     there = {(Row(e.benchmark, e.setting, e.method, e.backbone), e.steps) for e in steps}
     if pinned - there:
-        yield f"Diffusion steps (Fig. 6): {len(pinned - there)} of {len(pinned)} cells that pin their steps were not run."
+        yield Gap(f"Diffusion steps (Fig. 6): {len(pinned - there)} of {len(pinned)} cells that pin their steps were not run.")
     for benchmark in grid.benchmarks:
         if benchmark not in shown:
-            yield (
-                f"Test images of {benchmark_title(benchmark)}: their labels come with the evaluation of "
-                f"{METHODS[REFERENCE]} (one label an image), which was not run."
-            )
+            text = f"Test images of {benchmark_title(benchmark)}: the evaluation of {METHODS[REFERENCE]}, one label an image, "
+            yield Gap(f"{text}leaves the images and labels, and what it leaves is not there.")
 
 
 def _named(rows: Sequence[Row]) -> str:
@@ -55,15 +61,15 @@ def _named(rows: Sequence[Row]) -> str:
 
 def _how(table: int, scale: str) -> str:
     if scale == "study":
-        return "They are run by: dvc repro study/dvc.yaml"
-    chosen = f"$(python -m dmtl cells --table {table})"
-    return f"They are run by: {f'dvc repro {chosen}' if scale == 'demo' else f'dvc exp run -S scale={scale} {chosen}'}"
+        return "dvc repro study/dvc.yaml"
+    return f"{'dvc repro' if scale == 'demo' else f'dvc exp run -S scale={scale}'} $(python -m dmtl cells --table {table})"
 
 
-def _without_reference(name: str, rows: Sequence[Row], results: Results) -> Iterator[str]:
+def _without_reference(name: str, rows: Sequence[Row], results: Results) -> Iterator[Gap]:
     """Rows that were run and have no Delta_m, since it is relative to single tasks."""
     groups = dict.fromkeys((row.setting, row.backbone) for row in rows if row in results)
     for setting, backbone in groups:
         reference = Row(rows[0].benchmark, setting, "single_task", backbone)
         if reference not in results:
-            yield f"{name}: no Δm for {SETTINGS[setting]}, {backbone}, since {METHODS['single_task']} was not run there."
+            single = METHODS["single_task"]
+            yield Gap(f"{name}: no Δm for {SETTINGS[setting]}, {backbone}, since {single} has no result there.")

@@ -12,6 +12,7 @@ from dmtl.report.charts import Image, line_charts, paired_bars
 from dmtl.report.costs import CostReport
 from dmtl.report.entries import METHODS, SETTINGS, StepEntry
 from dmtl.report.layout import Section, benchmark_title, form, heading
+from dmtl.report.missing import Gap
 from dmtl.report.published import Row
 from dmtl.report.results import Results, Run
 from dmtl.tasks import TASKS
@@ -50,7 +51,7 @@ def page(
     backbone: str,
     claims: str,
     costs: CostReport | None,
-    missing: Sequence[str],
+    missing: Sequence[Gap],
 ) -> str:
     """The page of a scale as HTML.
 
