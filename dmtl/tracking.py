@@ -49,14 +49,12 @@ class MlflowTracker(Tracker):
     """
 
     def __init__(self, about: dict[str, Any]) -> None:
-        package = str(Path(__file__).resolve().parents[1])
-        path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dmtl.tracking"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env=own_environment(),
             start_new_session=True,  # Ctrl-C is for the training, which then tells how it ended
         )
         self._send(about)
@@ -115,7 +113,7 @@ class Writer:
 
         with guard(self._uri, self._root):
             client = MlflowClient(self._uri)
-            run = self._run_id(client, self._experiment_id(client))
+            run = self._run_id(client, experiment_id(client, self._experiment, self._root))
         finished: bool | None = None
         while finished is None:
             noted, finished = self._take()
@@ -150,12 +148,6 @@ class Writer:
             self._last[name] = max((metric.step for metric in client.get_metric_history(run, name)), default=0)
         return self._last[name]
 
-    def _experiment_id(self, client: Any) -> str:
-        known = client.get_experiment_by_name(self._experiment)
-        if known is not None:
-            return known.experiment_id
-        return client.create_experiment(self._experiment, artifact_location=(self._root / "mlruns" / self._experiment).as_uri())
-
     def _run_id(self, client: Any, experiment: str) -> str:
         from mlflow.entities import Param, RunTag
 
@@ -169,6 +161,20 @@ class Writer:
             with replacing(self._run_file) as temporary:
                 temporary.write_text(run)
         return run
+
+
+def own_environment() -> dict[str, str]:
+    """For a process of this package's code: the environment with its folder first on the path."""
+    package = str(Path(__file__).resolve().parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))}
+
+
+def experiment_id(client: Any, name: str, root: Path) -> str:
+    """The id of an experiment, which is made if it is not there, with its artifacts below `root`."""
+    known = client.get_experiment_by_name(name)
+    if known is not None:
+        return known.experiment_id
+    return client.create_experiment(name, artifact_location=(root / "mlruns" / name).as_uri())
 
 
 def guard(uri: str, root: Path) -> AbstractContextManager[Any]:

