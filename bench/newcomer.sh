@@ -57,16 +57,21 @@ page() { # one file, with tables, without addresses that a browser would fetch; 
     grep -qE "^[0-9],$row,[^,]*,[a-z_]+,[^,]*,[^,]*,[0-9]" reports/demo/table*.csv || grep -q "^$row," reports/demo/steps.csv
 }
 
-runs() { # MLflow has a finished run of the changed cell
+runs() { # MLflow has a finished run of the changed cell, and the scores that the report adds in the background
     python - "$changed" <<'PYTHON'
 import sys
+import time
 
 import mlflow
 
 mlflow.set_tracking_uri("sqlite:///mlflow.db")
-found = mlflow.search_runs(search_all_experiments=True)
-names = found[found["status"] == "FINISHED"]["tags.mlflow.runName"].tolist()
-sys.exit(0 if sys.argv[1] in names else f"no finished run of {sys.argv[1]} among {names}")
+for _ in range(60):
+    found = mlflow.search_runs(search_all_experiments=True, filter_string="attributes.status = 'FINISHED'")
+    named = found[found["tags.mlflow.runName"] == sys.argv[1]]
+    if named.get("tags.results.sha256") is not None and named["tags.results.sha256"].notna().any():
+        sys.exit(0)
+    time.sleep(1)
+sys.exit(f"no finished run of {sys.argv[1]} with scores among {found['tags.mlflow.runName'].tolist()}")
 PYTHON
 }
 

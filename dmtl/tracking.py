@@ -212,7 +212,7 @@ def track(training: Training, paths: Paths, scratch: Path, parts: dict[str, Any]
             "setting": cell.setting,
             "method": cell.method,
             "backbone": cell.backbone,
-            "steps": str(cell.steps or ""),
+            **({"steps": str(cell.steps)} if cell.steps else {}),
             "seed": str(training.seed),
             "identity": digest(parts),
             "config.sha256": digest(parts["config"]),

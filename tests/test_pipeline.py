@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -174,13 +175,33 @@ def test_both_pipelines_have_the_same_stages(root: Path) -> None:
     reports = whole.pop("report"), study.pop("report")
     assert whole == study
     assert {*reports[0]["deps"], "study/checks.md"} == set(reports[1]["deps"])
-    outs = [{name for out in report["outs"] for name in out} for report in reports]
+    outs = [set(_outputs(report)) for report in reports]
     claims = {"reports/${scale}/claims.csv", "reports/${scale}/claims.md"}
     assert {"reports/${scale}/table3.csv", "reports/${scale}/index.html", *claims} <= outs[1]
     assert outs[1] - claims < outs[0]  # the study fills Table 3 alone
 
 
+def _outputs(stage: dict) -> dict[str, bool]:
+    """Output -> whether DVC keeps it in its cache, and not git in the repository."""
+    named = [out if isinstance(out, dict) else {out: {}} for out in stage["outs"]]
+    return {name: options.get("cache", True) for out in named for name, options in out.items()}
+
+
+@pytest.mark.parametrize("dvcfile", ["dvc.yaml", "study/dvc.yaml"])
+def test_a_fresh_clone_makes_its_report(root: Path, dvcfile: str) -> None:
+    """What git brings is never missing, so without an output that it does not bring the stage would be skipped as unchanged."""
+    stage = yaml.safe_load((root / dvcfile).read_text())["stages"]["report"]
+    kept = [name for name, cached in _outputs(stage).items() if cached]
+    assert kept
+    ignored = [fnmatch(name.replace("${scale}", "demo"), line[1:]) for name in kept for line in _lines(root / ".gitignore")]
+    assert ignored.count(True) == len(kept)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
 def test_dvc_does_not_see_bytecode(root: Path) -> None:
-    assert "__pycache__/" in (root / ".dvcignore").read_text().splitlines()
+    assert "__pycache__/" in _lines(root / ".dvcignore")
     config = (root / ".dvc" / "config").read_text()
     assert "analytics = false" in config
