@@ -18,7 +18,8 @@ def report(project: Project) -> None:
     said = checks.read_text(encoding="utf-8") if checks.exists() else ""
     trained = Costs(project).figures if project.paths.scale == "study" else None
     counted = (costs.figures, cost_report(costs)) if costs else (None, None)
-    write_report(for_report(project), project.paths, counted[0], said, trained, counted[1])
+    steps = project.block("diffusion")["steps"]
+    write_report(for_report(project), project.paths, counted[0], said, trained, counted[1], steps)
     tracking_results.start(project, folder)
 
 

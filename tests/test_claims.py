@@ -202,6 +202,16 @@ def test_the_report_of_the_study(study: Project) -> None:
     assert list(json.loads((reports / "summary.json").read_text())) == ["study-nyud-one-P", "study-nyud-one-F"]
 
 
+def test_a_cell_that_pins_no_steps_has_its_place_among_those_that_do(study: Project) -> None:
+    _evaluated(study, f"nyud-onelabel-diffusion_prediction{B}-steps1", 20, 0.3)
+    write_report(for_report(study), study.paths, None, default_steps=2)
+    lines = list(csv.DictReader((study.paths.reports() / "steps.csv").read_text().splitlines()))
+    found = {line["steps"]: float(line["ours"]) for line in lines if line["task"] == "semseg"}
+    grid, row = for_report(study), Row("nyud", "onelabel", "diffusion_prediction", B[1:])
+    of_one, of_two = load_steps(grid, study.paths)[row][1], load_results(grid, study.paths)[row]
+    assert found == {"1": pytest.approx(of_one.mean()["semseg"]), "2": pytest.approx(of_two.mean()["semseg"])}
+
+
 def test_cells_from_scratch_are_rows_of_their_own(study: Project) -> None:
     _evaluated(study, "nyud-onelabel-single_task-scratch", 1, 0.4)
     _evaluated(study, "nyud-onelabel-mtl_baseline-scratch", 1, 0.4)

@@ -18,7 +18,7 @@ COLUMNS = {"curves": set(CURVES), "steps": {field.name for field in fields(StepE
 @pytest.mark.parametrize("pipeline", ["dvc.yaml", "study/dvc.yaml"])
 def test_every_plot_is_of_a_file_and_columns_that_the_report_writes(root: Path, pipeline: str) -> None:
     content = yaml.safe_load((root / pipeline).read_text())
-    outs = {name for out in content["stages"]["report"]["outs"] for name in out}
+    outs = {out if isinstance(out, str) else next(iter(out)) for out in content["stages"]["report"]["outs"]}
     for plot in content["plots"]:
         [(path, about)] = plot.items()
         assert path.removeprefix("../") in outs

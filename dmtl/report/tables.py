@@ -34,6 +34,7 @@ def write_report(
     checks: str = "",
     trained: Costs | None = None,
     cost_report: CostReport | None = None,
+    default_steps: int | None = None,
 ) -> None:
     """Write every table as CSV, Markdown and LaTeX, `steps.csv` where cells pin their steps, summary.json and the page.
 
@@ -44,6 +45,7 @@ def write_report(
         checks: Markdown about what was tried where a claim did not hold.
         trained: counts a cell's network at the size that it was trained at, for the claims.
         cost_report: the costs as the page shows them, where the project has the paper's size.
+        default_steps: diffusion steps of the cells that pin none, which so have their place among those that do.
     """
     results, runs = load_results(grid, paths), load_runs(grid, paths)
     layouts = {}
@@ -54,7 +56,7 @@ def write_report(
         _write_csv(Entry, entries, stem.with_suffix(".csv"))
         _write_text(markdown(table, parts, results, paths.scale), stem.with_suffix(".md"))
         _write_text(latex(table, parts, paths.scale), stem.with_suffix(".tex"))
-    steps = list(step_entries(grid, paths, results, costs))
+    steps = list(step_entries(grid, paths, results, costs, default_steps))
     if any(cell.steps is not None for cell in grid.cells.values()):
         _write_csv(StepEntry, steps, paths.reports() / "steps.csv")
     _write_rows(CURVES, curves(runs), paths.reports() / "curves.csv")
@@ -66,11 +68,14 @@ def write_report(
     write_json(paths.reports() / "summary.json", _summary(grid, results, paths.scale))
 
 
-def step_entries(grid: Grid, paths: Paths, results: Results, costs: Costs | None) -> Iterator[StepEntry]:
-    """Quality and cost against the number of steps (the paper's Fig. 6)."""
-    cells = {(row_of(cell), cell.steps): cell for cell in grid.cells.values()}
-    for row, by_steps in load_steps(grid, paths).items():
-        for steps, trained in sorted(by_steps.items()):
+def step_entries(
+    grid: Grid, paths: Paths, results: Results, costs: Costs | None, default_steps: int | None
+) -> Iterator[StepEntry]:
+    """Quality and cost against the number of steps (the paper's Fig. 6), of the rows with a cell that pins it."""
+    cells = {(row_of(cell), cell.steps or default_steps): cell for cell in grid.cells.values()}
+    for row, pinned in load_steps(grid, paths).items():
+        default = {default_steps: results[row]} if default_steps and row in results else {}
+        for steps, trained in sorted({**default, **pinned}.items()):
             final = trained.final
             values = {(task, TASKS[task].metric): [seed[task] for seed in final] for task in final[0]}
             values["", "delta_m"] = relative_gains(row, final, results)
