@@ -336,6 +336,9 @@ class Paths(Block):
     def reports(self) -> Path:
         return self.root / "reports" / self.scale
 
+    def curves(self) -> Path:
+        return self.root / "plots" / self.scale / "curves.csv"
+
 
 class Grid(Block):
     """grid.yaml: every training, and why those that fill no table are there."""

@@ -139,7 +139,8 @@ def test_equal_results_give_equal_bytes(project: Project) -> None:
     contents = []
     for _ in range(2):
         write_report(for_report(project), project.paths, _costs)
-        contents.append({p.name: p.read_bytes() for p in project.paths.reports().iterdir()})
+        written = [*project.paths.reports().iterdir(), project.paths.curves()]
+        contents.append({p.name: p.read_bytes() for p in written})
     assert contents[0] == contents[1]
     assert sorted(contents[0]) == ["curves.csv", "index.html", "summary.json", "table3.csv", "table3.md", "table3.tex"]
 

@@ -59,7 +59,7 @@ def write_report(
     steps = list(step_entries(grid, paths, results, costs, default_steps))
     if any(cell.steps is not None for cell in grid.cells.values()):
         _write_csv(StepEntry, steps, paths.reports() / "steps.csv")
-    _write_rows(CURVES, curves(runs), paths.reports() / "curves.csv")
+    _write_rows(CURVES, curves(runs), paths.curves())
     claimed = _write_claims(grid, paths, results, runs, trained, checks) if paths.scale == "study" else ""
     gallery, shown = _gallery(grid, paths)
     gaps = list(missing(grid, results, steps, shown, paths.scale))
