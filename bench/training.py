@@ -59,9 +59,10 @@ def _print_ratios(results: dict[tuple[str, ...], dict[str, float]]) -> None:
         for name, value in ratios.items():
             least, aim = AIMS[name]
             print(f"{name:52} {value:6.2f} {least:9.1f} {aim:5.1f}")
-    for precision in ("float32", "bfloat16"):
-        memory = 1 / ratio("training step", precision, precision, "mb")
-        print(f"{'peak memory of a step, ours / plain, ' + precision:52} {memory:6.2f} {1:9.1f} {0.8:5.1f}")
+    for work in ("training step", "inference"):
+        for precision in ("float32", "bfloat16"):
+            memory = 1 / ratio(work, precision, precision, "mb")
+            print(f"{f'peak memory, {work}, {precision}, ours / plain':52} {memory:6.2f} {1:9.1f} {0.8:5.1f}")
 
 
 def _arguments() -> argparse.Namespace:

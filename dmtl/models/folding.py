@@ -1,10 +1,9 @@
 """A trained network made ready for inference: batch norm folded into the convolution before it, in the precision asked for.
 
 Each batch norm in evaluation mode is an affine map a channel, so it goes into the weights of the convolution that feeds it
-(exact to rounding). All of it is done to a copy: the network itself stays as it was trained.
+(exact to rounding). The network itself is changed, so that no second set of weights takes memory: it cannot be trained any more.
 """
 
-import copy
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +15,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from dmtl.models.shared.method import Maps, Method
 
 
-def folded(model: Method) -> Method:
-    """A copy in evaluation mode without the batch norms of its ResNet blocks and backbones."""
-    model = copy.deepcopy(model).eval().requires_grad_(False)
+def fold(model: Method) -> Method:
+    """`model` itself, in evaluation mode and without the batch norms of its ResNet blocks and backbones."""
+    model.eval().requires_grad_(False)
     for module in model.modules():
         for convolution, norm in _pairs(module):
             _fold(module, convolution, norm)
@@ -26,17 +25,17 @@ def folded(model: Method) -> Method:
 
 
 class Inference(Method):
-    """A network's predictions by a folded copy of it, which computes in `precision`.
+    """A network that is folded and predicts in `precision`.
 
     Args:
-        model: any trained network.
+        model: any trained network, which is taken over.
         precision: `32-true` or `bf16-mixed`; the latter holds the weights of convolutions and linear layers in bfloat16.
     """
 
     def __init__(self, model: Method, precision: str) -> None:
         super().__init__(model.outputs)
         self.precision = precision
-        self.network = folded(model)
+        self.network = fold(model)
         if precision == "bf16-mixed":
             for layer in self.network.modules():
                 if isinstance(layer, nn.Conv2d | nn.Linear):
