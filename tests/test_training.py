@@ -342,12 +342,12 @@ def test_bfloat16_follows_float32(tiny: Path) -> None:
 @pytest.mark.long
 def test_compiled_follows_plain(tiny: Path) -> None:
     """torch.compile changes rounding and nothing else; a compiled training has the same files."""
-    _set(tiny, epochs=2)
+    _set(tiny, epochs=2, learning_rate=2.0e-6)  # Adam's first steps have the size of the rate, and would make rounding grow
     plain = json.loads(_train(tiny, "nyud-onelabel-diffusion_feature")["history.json"])
     _set(tiny, compile=True)
     compiled = json.loads(_train(tiny, "nyud-onelabel-diffusion_feature")["history.json"])
     for a, b in zip(plain, compiled, strict=True):
-        assert b["losses"] == pytest.approx(a["losses"], rel=1e-3)
+        assert b["losses"] == pytest.approx(a["losses"], rel=1e-4)
     load_model(Project(tiny).paths.model("nyud-onelabel-diffusion_feature"))
 
 
