@@ -21,21 +21,21 @@ def _run(root: Path, *command: str, expect: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The code beside a tiny project's parameters, as a clone of its own."""
+    """The code beside a tiny project's parameters, as a clone of its own in which every stage has run."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("dmtl", "stages"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     write_project(folder, tiny_params())
+    _run(folder, "stages/download.py", "nyud")
+    _run(folder, "stages/shards.py", "nyud")
+    for cell in CELLS:
+        _run(folder, "stages/train.py", cell)
+        _run(folder, "stages/evaluate.py", cell)
+    _run(folder, "stages/report.py")
     return folder
 
 
 def test_the_stages_make_a_report(clone: Path) -> None:
-    _run(clone, "stages/download.py", "nyud")
-    _run(clone, "stages/shards.py", "nyud")
-    for cell in CELLS:
-        _run(clone, "stages/train.py", cell)
-        _run(clone, "stages/evaluate.py", cell)
-    _run(clone, "stages/report.py")
     result = json.loads((clone / "results/demo/nyud-onelabel-diffusion_prediction.json").read_text())
     assert set(result["metrics"]["final"]) == set(result["metrics"]["initial"]) == {"semseg", "depth", "normals"}
     assert json.loads((clone / "results/demo/nyud-full-constant.json").read_text())["metrics"]["initial"] is None
@@ -45,7 +45,6 @@ def test_the_stages_make_a_report(clone: Path) -> None:
 
 
 def test_the_evaluate_command_gives_what_the_stage_gave(clone: Path) -> None:
-    """Needs the stages' files, which the test above makes."""
     for name in ("single_task", "diffusion_prediction"):
         cell = f"nyud-onelabel-{name}"
         said = _run(clone, "-m", "dmtl", "evaluate", f"models/demo/{cell}", "--benchmark", "nyud", "--json")
@@ -57,7 +56,6 @@ def test_the_evaluate_command_gives_what_the_stage_gave(clone: Path) -> None:
 
 
 def test_the_statistics_give_the_scores_and_the_comparison(clone: Path) -> None:
-    """Needs the stages' files too."""
     for name in CELLS:
         said = _run(clone, "-m", "dmtl", "scores", f"results/demo/{name}.npz", "--json")
         kept = json.loads((clone / f"results/demo/{name}.json").read_text())

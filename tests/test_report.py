@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import tiny_params, write_project
+from conftest import ROOT, tiny_params, write_project
 
 from dmtl.benchmarks.raw import benchmark_module
 from dmtl.config import Cell, Project, for_report
@@ -143,6 +143,17 @@ def test_equal_results_give_equal_bytes(project: Project) -> None:
         contents.append({p.name: p.read_bytes() for p in written})
     assert contents[0] == contents[1]
     assert sorted(contents[0]) == ["curves.csv", "index.html", "summary.json", "table3.csv", "table3.md", "table3.tex"]
+
+
+@pytest.mark.parametrize("folder", [".", "study"])
+def test_a_report_of_one_benchmark_is_all_that_dvc_asks_for(project: Project, folder: str) -> None:
+    """However few tables the grid has: an output that is missing would be the end of the stage."""
+    write_report(for_report(project), project.paths, _costs)
+    content = yaml.safe_load((ROOT / folder / "dvc.yaml").read_text())
+    outs = [out if isinstance(out, str) else next(iter(out)) for out in content["stages"]["report"]["outs"]]
+    assert len(outs) == 2
+    for name in [*outs, *(metric.removeprefix("../") for metric in content["metrics"])]:
+        assert (project.paths.root / name.replace("${scale}", project.paths.scale)).exists(), name
 
 
 def test_published_figures_are_complete() -> None:
