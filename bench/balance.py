@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 
-from dmtl.benchmarks.nyud import TASKS
-from dmtl.config import Network, Optim, Project, for_training
+from dmtl.benchmarks.nyud.files import TASKS
+from dmtl.config import NetworkConfig, Optim, Project, for_training
 from dmtl.data.batch import Batch
 from dmtl.errors import UserError
 from dmtl.losses import pair_weights
@@ -82,7 +82,7 @@ def balance_of(choice: str, method: str, network: torch.nn.Module, fabric: Fabri
 
 def network_of(method: str, width: int) -> torch.nn.Module:
     training = for_training(Project(ROOT), f"nyud-full-{method}")
-    network: Network = training.network(TASKS).model_copy(update={"width": width})
+    network: NetworkConfig = training.network(TASKS).model_copy(update={"width": width})
     return build(network).train()
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dmtl.bootstrap import draw_images
 from dmtl.losses import upsample
 from dmtl.metrics import metric_for
+from dmtl.report.bootstrap import draw_images
 
 CHANNELS = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "depth": 1}
 WIDTHS = {"semseg": 63, "human_parts": 21, "saliency": 49, "normals": 235, "boundary": 206}  # statistics of PASCAL's tasks
@@ -32,7 +32,7 @@ def main() -> None:
         end="",
     )
     print(f"{arguments.images} images, three cells with PASCAL's {sum(WIDTHS.values())} statistics an image")
-    for what in ("dmtl.evaluation.evaluate, dmtl.models.diffusion_feature", "dmtl.metrics.boundary", "dmtl.compare"):
+    for what in ("dmtl.evaluation.evaluate, dmtl.models.diffusion_feature", "dmtl.metrics.boundary", "dmtl.report.compare"):
         print(f"{import_seconds(what):.2f} s to import {what}")
 
 

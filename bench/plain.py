@@ -2,7 +2,7 @@
 
 The same network and weights, sample by sample and task by task: each labelled pair goes through the denoiser alone, condition
 tokens and step embedding are made anew in every call, noise comes from torch's generator, losses are summed one by one. Layout as
-PyTorch gives it, Adam and clipping as they are by default. It does the work of the released code (models.md 1.2).
+PyTorch gives it, Adam and clipping as they are by default. It does the work of the released code.
 """
 
 import torch

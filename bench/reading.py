@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from dmtl.benchmarks import pascal
-from dmtl.benchmarks.raw import Raw
+from dmtl.benchmarks.pascal import files as pascal
 from dmtl.config import Data, Paths, ScalePadCrop
 from dmtl.data.shards import Shard
-from dmtl.sharding import build_shards
+from dmtl.prepare.obtain import Raw
+from dmtl.prepare.shards import build_shards
 
 AUGMENTATION = ScalePadCrop(
     kind="scale_pad_crop", scales=(0.5, 2.0), cat_max_ratio=0.75, crop_by_hidden_semseg=False, flip=True, photometric=True

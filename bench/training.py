@@ -163,7 +163,7 @@ def _inference(width: int, side: int, precision: str, way: str) -> Callable[[], 
     import plain
     import torch
 
-    from dmtl.models.folding import Inference
+    from dmtl.inference.folding import Inference
     from dmtl.training.compiling import compile_parts
 
     model = _network(width).eval()

@@ -1,8 +1,9 @@
 """Small files that are there whole or not at all."""
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,3 +54,22 @@ def read_json(path: Path, kind: type = dict) -> Any:
         held = type(content).__name__
         raise UserError(f"{path} must hold a JSON {kind.__name__}, but holds {held}: delete it and run 'dvc repro'")
     return content
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 of JSON-serialisable values; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> dotted key -> value."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return leaves

@@ -1,12 +1,13 @@
-"""Work on many items in all cores, with results in the items' order."""
+"""Work in several processes: the one pool of the project, and many items in all cores with results in the items' order."""
 
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from tqdm import tqdm
 
@@ -14,10 +15,68 @@ from dmtl.errors import UserError
 
 MOST_WORKERS = 12  # one that reads or renders images holds some 130 MB; all together stay below 2 GiB
 FEWEST_ITEMS = 8  # a worker's start costs as much as it saves with fewer
-AHEAD = 4  # results that may wait for each worker
+AHEAD = 4  # calls per process that may wait, which bounds the memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Pool:
+    """Calls functions in other processes, or at once in this one.
+
+    Used in a `with` block, within which all results must be taken.
+
+    Args:
+        processes: how many; 0: none but this one.
+        advice: what the user can do when a process was killed.
+
+    Raises:
+        UserError: a process was killed, such as for want of memory.
+    """
+
+    def __init__(self, processes: int, advice: str = "Close other programs and run it again") -> None:
+        # Spawned, not forked: a fork would inherit torch's threads and locks, and can hang.
+        context = multiprocessing.get_context("spawn")
+        self._executor = ProcessPoolExecutor(processes, context) if processes else None
+        self._ahead = max(1, AHEAD * processes)
+        self._waiting: deque[Future[Any]] = deque()
+        self._advice = advice
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
+        """The result of a call, now or later; first waits where too many calls wait already.
+
+        Args:
+            function: one that can be sent to another process; its result may depend on nothing but the arguments.
+            arguments: of the call.
+        """
+        if self._executor is None:
+            done: Future[Result] = Future()
+            done.set_result(function(*arguments))
+            return done
+        if len(self._waiting) == self._ahead:
+            self._waiting.popleft().result()
+        future = self._executor.submit(function, *arguments)
+        self._waiting.append(future)
+        return future
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`function` of each item, in the items' order."""
+        results: deque[Future[Result]] = deque()
+        for item in items:
+            results.append(self.submit(function, item))
+            if len(results) == self._ahead:
+                yield results.popleft().result()
+        while results:
+            yield results.popleft().result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=error is not None)
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(f"a working process was killed: is the memory full? {self._advice}") from None
 
 
 def in_order(
@@ -36,21 +95,5 @@ def in_order(
     """
     if workers is None:
         workers = min(os.cpu_count() or 1, MOST_WORKERS, len(items) // FEWEST_ITEMS)
-    results = map(function, items) if workers < 2 else _spread(function, items, workers)
-    yield from tqdm(results, title, len(items), unit="image", disable=None)
-
-
-def _spread(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    waiting: deque[Future[Result]] = deque()
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))  # a fork of torch's threads can hang
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) == AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool:
-        raise UserError("a working process was killed: is the memory full? Close other programs and run it again") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with Pool(workers if workers > 1 else 0) as pool:
+        yield from tqdm(pool.map(function, items), title, len(items), unit="image", disable=None)

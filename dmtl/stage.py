@@ -1,4 +1,4 @@
-"""What the scripts in `stages/` share: their command line and their errors."""
+"""What the scripts in `stages/` and the commands share: the project that they work on, and how a stage runs."""
 
 import argparse
 from collections.abc import Callable
@@ -10,20 +10,32 @@ from dmtl.errors import one_line_errors
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run_stage(description: str | None, target: str | None, work: Callable[..., None], root: Path = ROOT) -> None:
+def run_stage(description: str | None, target: str | None, work: Callable[..., None]) -> None:
     """Read the command line of a stage and do its work.
 
     Args:
         description: what the stage does, for `--help`.
         target: the name of its one argument (`cell` or `benchmark`), or None.
         work: called with the project and, if there is one, the argument.
-        root: the repository's root.
     """
     parser = argparse.ArgumentParser(description=description)
     if target:
         parser.add_argument(target)
-    parser.add_argument("--project", default=".", metavar="FOLDER", help="folder of params.yaml and grid.yaml")
-    arguments = vars(parser.parse_args())
+    add_project(parser)
+    arguments = parser.parse_args()
     with one_line_errors():
-        project = Project(root, arguments.pop("project"))
-        work(project, *arguments.values())
+        work(project_of(arguments), *([getattr(arguments, target)] if target else []))
+
+
+def add_project(parser: argparse.ArgumentParser) -> None:
+    """`--project`, for `project_of`."""
+    parser.add_argument("--project", default=".", metavar="FOLDER", help="folder of params.yaml and grid.yaml")
+
+
+def project_of(arguments: argparse.Namespace, scale: str | None = None) -> Project:
+    """The project that a command line names, at the scale of its params.yaml unless another is given.
+
+    Raises:
+        UserError: its params.yaml or grid.yaml is missing or is no YAML mapping.
+    """
+    return Project(ROOT, arguments.project, scale)

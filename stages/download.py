@@ -2,9 +2,9 @@
 
 import _root  # noqa: F401
 
-from dmtl.benchmarks.publications import get_weights
-from dmtl.benchmarks.raw import Raw
 from dmtl.config import Project, for_download
+from dmtl.prepare.obtain import Raw
+from dmtl.prepare.publications import get_weights
 from dmtl.stage import run_stage
 
 

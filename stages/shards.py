@@ -2,9 +2,9 @@
 
 import _root  # noqa: F401
 
-from dmtl.benchmarks.raw import Raw
 from dmtl.config import Project, for_shards
-from dmtl.sharding import build_shards
+from dmtl.prepare.obtain import Raw
+from dmtl.prepare.shards import build_shards
 from dmtl.stage import run_stage
 
 

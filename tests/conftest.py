@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
+from filelock import FileLock
+from helpers.project import ROOT, tiny_params, write_project
 
 os.environ["DMTL_TRACKING"] = "off"  # tests that want MLflow turn it on
-ROOT = Path(__file__).resolve().parents[1]
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores
 
 
 @pytest.fixture(scope="session")
@@ -40,41 +42,22 @@ def real_nyud(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return tree
 
 
-def tiny_params() -> dict:
-    """The project's own params.yaml, cut down: six synthetic scenes, one epoch of two steps, the narrowest network."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    demo = params["scales"]["demo"]
-    for benchmark in demo["data"]:
-        size = [64, 64] if benchmark == "pascal" else [32, 64]
-        demo["data"][benchmark] |= {"size": size, "train": 6, "val": 3}
-        demo["train"][benchmark] |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true"}
-    params["plain"]["decoder_blocks"] = 1
-    params["diffusion"]["network"] |= {"decoder_blocks": 1, "blocks": 1}
-    params["consistency"]["decoder_blocks"] = 1
-    params["consistency"]["xtc"]["widths"] = [1.0, 1.0, 1.0, 1.0, 2.0]
-    return params
-
-
-def write_project(folder: Path, params: dict) -> Path:
-    """params.yaml and grid.yaml in `folder`, which becomes a project's root."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    shutil.copy(ROOT / "grid.yaml", folder / "grid.yaml")
-    return folder
-
-
 @pytest.fixture(scope="session")
 def _tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dmtl.benchmarks.raw import Raw
     from dmtl.config import Project, for_shards
-    from dmtl.sharding import build_shards
+    from dmtl.prepare.obtain import Raw
+    from dmtl.prepare.shards import build_shards
 
-    folder = write_project(tmp_path_factory.mktemp("tiny"), tiny_params())
-    project = Project(folder)
-    for benchmark in project.grid["benchmarks"]:
-        raw = Raw(benchmark, *for_shards(project, benchmark), project.paths)
-        raw.write_manifest()
-        build_shards(raw)
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    folder = (tmp_path_factory.mktemp("all") if alone else tmp_path_factory.getbasetemp().parent) / "tiny"
+    with FileLock(f"{folder}.lock"):  # one of the processes makes it for all
+        if not (folder / "whole").exists():
+            project = Project(write_project(folder, tiny_params()))
+            for benchmark in project.grid["benchmarks"]:
+                raw = Raw(benchmark, *for_shards(project, benchmark), project.paths)
+                raw.write_manifest()
+                build_shards(raw)
+            (folder / "whole").touch()
     return folder
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, tiny_params
+from helpers.project import ROOT, tiny_params
 
 HEADER = r"# (?P<file>\S+?\.(?:py|yaml))(?:, after \"(?P<after>[^\n]*)\")?"
 BLOCK = re.compile(rf"^```(?:python|yaml)\n{HEADER}\n(?P<text>.*?)^```$", re.M | re.S)
+SECTIONS = ("A method", "A benchmark", "A kind of task")
 
 
 def _section(title: str) -> str:
@@ -19,20 +20,21 @@ def _section(title: str) -> str:
     return text.partition(f"\n### {title}\n")[2].partition("\n### ")[0].partition("\n## ")[0]
 
 
-def _follow(section: str, folder: Path) -> list[str]:
+def _follow(section: str, folder: Path) -> set[str]:
     """Do what the blocks of a section say; returns the files that were made or changed."""
-    touched = []
+    touched = set()
     for block in BLOCK.finditer(section):
         path = folder / block["file"]
         if block["after"] is None:
             assert not path.exists(), f"{path} is there already"
+            path.parent.mkdir(exist_ok=True)
             path.write_text(block["text"])
         else:
             lines = path.read_text().splitlines(keepends=True)
             place = next(k for k, line in enumerate(lines) if line.startswith(block["after"]))
             lines.insert(place + 1, block["text"])
             path.write_text("".join(lines))
-        touched.append(block["file"])
+        touched.add(block["file"])
     return touched
 
 
@@ -53,60 +55,75 @@ def _run(folder: Path, *command: str) -> str:
 
 
 def test_a_method_is_added(copy: Path) -> None:
-    """The stages train and evaluate it, the report has its title."""
-    assert _follow(_section("A method"), copy) == [
-        "dmtl/models/mtl_shallow.py",
-        "grid.yaml",
-        "grid.yaml",
-        "dmtl/report/entries.py",
-    ]
+    """One file and lines in grid.yaml: the stages train and evaluate it, the report has its title."""
+    assert _follow(_section("A method"), copy) == {"dmtl/models/mtl_shallow.py", "grid.yaml"}
     for stage, argument in (("download", "nyud"), ("shards", "nyud"), ("train", "nyud-full-mtl_shallow")):
         _run(copy, f"stages/{stage}.py", argument)
     _run(copy, "stages/evaluate.py", "nyud-full-mtl_shallow")
     assert (copy / "results/demo/nyud-full-mtl_shallow.json").exists()
-    title = "from dmtl.report.entries import METHODS; print(METHODS['mtl_shallow'])"
-    assert _run(copy, "-c", title) == "MTL Baseline, shallow\n"
+    _run(copy, "stages/report.py")
+    assert "MTL Baseline, shallow" in (copy / "reports/demo/table3.md").read_text()
 
 
-def test_a_benchmark_is_added(copy: Path) -> None:
-    """Its synthetic images become shards with its two tasks and every setting's masks."""
-    params = yaml.safe_dump(tiny_params(), sort_keys=False)
-    assert "\n    data:\n" in params
-    _follow(_section("A benchmark"), copy)
-    small = (copy / "params.yaml").read_text().replace("size: [48, 64], train: 48, val: 32", "size: [32, 64], train: 3, val: 1")
-    (copy / "params.yaml").write_text(small)
-    for stage in ("download", "shards"):
-        _run(copy, f"stages/{stage}.py", "offices")
-    said = _run(
-        copy,
+@pytest.fixture
+def offices(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The copy with the worked benchmark, and local files for it."""
+    assert _follow(_section("A benchmark"), copy) == {"dmtl/benchmarks/offices/__init__.py", "params.yaml", "grid.yaml"}
+    grid = (copy / "grid.yaml").read_text()
+    (copy / "grid.yaml").write_text(grid.replace("benchmarks: [", "benchmarks: [offices, ", 1))
+    draw = "from pathlib import Path; from dmtl.benchmarks.nyud import BENCHMARK as b;"
+    draw += "[b.synthesise(Path('photos'), split, count, 0) for split, count in (('train', 4), ('val', 2))]"
+    _run(copy, "-c", draw)
+    monkeypatch.setenv("DMTL_OFFICES", str(copy / "photos"))
+    return copy
+
+
+def test_a_benchmark_is_added_from_local_files(offices: Path) -> None:
+    """One folder and lines in params.yaml and grid.yaml: shards, masks of every setting, a training and its scores."""
+    cell = "offices-onelabel-mtl_baseline"
+    for stage, argument in (("download", "offices"), ("shards", "offices"), ("train", cell), ("evaluate", cell)):
+        _run(offices, f"stages/{stage}.py", argument)
+    shown = _run(
+        offices,
         "-c",
         "from dmtl.data.shards import Shard; s = Shard('data/shards/demo/offices/train.h5');"
-        "print(s.outputs, len(s), s.mask('onelabel').sum(), s.label('depth', 0).shape)",
+        "print(s.outputs, len(s), [s.label_mask(n).sum() for n in ('onelabel', 'full')], s.label('depth', 0).shape)",
     )
-    assert said == "{'semseg': 13, 'depth': 1} 3 3 (32, 64)\n"
+    assert shown.replace("np.uint64", "").replace("(4)", "4").replace("(8)", "8") == (
+        "{'semseg': 13, 'depth': 1} 4 [4, 8] (32, 64)\n"
+    )
+    assert (offices / f"results/demo/{cell}.json").exists()
+    assert "label masks: drawn with the seed" in _run(offices, "-m", "dmtl", "data")
 
 
-def test_a_task_is_added(copy: Path) -> None:
-    """It has a loss, a metric and a kind of map."""
-    _follow(_section("A task"), copy)
-    said = _run(
-        copy,
+def test_a_kind_of_task_is_added(offices: Path) -> None:
+    """One file, which a benchmark names: its loss is trained, and shards, models and results say of which kind a task is."""
+    assert _follow(_section("A kind of task"), offices) == {"dmtl/tasks/log_depth.py"}
+    benchmark = offices / "dmtl/benchmarks/offices/__init__.py"
+    text = benchmark.read_text().replace('NYUD.task("depth"))', 'task("distance", 1, kind="log_depth", title="Distance"))')
+    text = text.replace(
+        "{task.name: sample.labels[task.name] for task in TASKS}",
+        '{"semseg": sample.labels["semseg"], "distance": sample.labels["depth"]}',
+    )
+    benchmark.write_text(text.replace("\nTASKS", "\nfrom dmtl.tasks import task\n\nTASKS", 1))
+    params = offices / "params.yaml"
+    params.write_text(params.read_text().replace("{semseg: 1.0, depth: 1.0}", "{semseg: 1.0, distance: 1.0}"))
+    cell = "offices-onelabel-mtl_baseline"
+    for stage, argument in (("download", "offices"), ("shards", "offices"), ("train", cell), ("evaluate", cell)):
+        _run(offices, f"stages/{stage}.py", argument)
+    shown = _run(
+        offices,
         "-c",
-        "import torch; from dmtl.losses import task_loss; from dmtl.metrics import metric_for;"
-        "from dmtl.evaluation.maps import kind;"
-        "p, y = torch.full((1, 2, 2), 3.0), torch.tensor([[[1.0, 2.0], [4.0, 255.0]]]);"
-        "m = metric_for('shading', 1);"
-        "print(float(task_loss('shading', p, y)), float(m.scores(m.of_image(p, y))['abs_error']), kind('shading'))",
+        "import json, math, torch; from dmtl import load_model;"
+        f"m = load_model('models/demo/{cell}'); k = m.kinds['distance'];"
+        "print(k.name, float(k.loss(torch.full((1, 1, 2, 2), math.e), torch.ones(1, 1, 2, 2))));"
+        f"print(list(json.load(open('results/demo/{cell}.json'))['metrics']['final']['distance']))",
     )
-    loss, error, kind = said.split()
-    assert float(loss) == pytest.approx(4 / 3)
-    assert float(error) == pytest.approx(4 / 3)
-    assert kind == "depth"
+    assert shown.splitlines() == ["log_depth 1.0", "['abs_error', 'rmse', 'rel_error']"]
 
 
 def test_every_block_says_where_it_goes() -> None:
     """No code in CONTRIBUTING.md is left out of the tests above."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     fenced = len(re.findall(r"^```(?:python|yaml)$", text, re.M))
-    followed = sum(len(BLOCK.findall(_section(title))) for title in ("A method", "A benchmark", "A task"))
-    assert fenced == followed > 0
+    assert fenced == sum(len(BLOCK.findall(_section(title))) for title in SECTIONS) > 0

@@ -2,15 +2,16 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dmtl.benchmarks.raw import Raw
 from dmtl.config import Data, Paths
 from dmtl.errors import UserError
-from dmtl.parallel import in_order
-from dmtl.sharding import build_shards
+from dmtl.parallel import AHEAD, Pool, in_order
+from dmtl.prepare.obtain import Raw
+from dmtl.prepare.shards import build_shards
 
 
 def _square(number: int) -> int:
@@ -32,6 +33,29 @@ def test_results_come_in_order_and_errors_come_through(workers: int) -> None:
 def test_a_killed_process_is_named() -> None:
     with pytest.raises(UserError, match="a working process was killed: is the memory full"):
         list(in_order(_square, [1, 8, 2], "squares", 2))
+
+
+def test_a_pool_says_what_to_do_when_a_process_is_killed() -> None:
+    with pytest.raises(UserError, match=r"was killed: is the memory full\? Take fewer"), Pool(1, "Take fewer") as pool:
+        pool.submit(_square, 8).result()
+
+
+@pytest.mark.parametrize("processes", [0, 1, 2])
+def test_a_pool_calls_ahead_but_not_without_end(processes: int) -> None:
+    """Nothing is taken from the items before there is room for it, so that results of many do not fill the memory."""
+    taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        for number in [0, 1, 2, 3, 4, 5, 6] * 5:
+            taken += 1
+            yield number
+
+    with Pool(processes) as pool:
+        for position, result in enumerate(pool.map(_square, items())):
+            assert result == (position % 7) ** 2
+            assert taken <= position + max(1, AHEAD * processes)
+    assert taken == 35
 
 
 def test_shards_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:

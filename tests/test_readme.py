@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from helpers.project import ROOT
 
 from dmtl import __main__ as cli
 from dmtl.config import Project, for_download, for_training
@@ -78,7 +78,7 @@ def test_python_commands_are_there(command: str) -> None:
     words = _words(command)
     if words[1:3] == ["-m", "dmtl"]:
         if len(words) > 3:
-            cli._parser().parse_args(words[3:])
+            cli.parser().parse_args(words[3:])
     elif words[1] != "-c":
         assert (ROOT / words[1]).is_file()
         if words[1].startswith("stages/") and not words[2].startswith("$"):

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from helpers.project import ROOT
 from PIL import Image
 
-import dmtl.__main__ as command_line
-from dmtl.benchmarks.publications import ARCHIVES, MAPPINGS, NYUD_PRIMARY, WEIGHTS
+import dmtl
+from dmtl.__main__ import main
+from dmtl.benchmarks import all_benchmarks, benchmark
 from dmtl.config import Project, for_report, for_training
-from dmtl.cost import Costs, hours_as_text
+from dmtl.prepare.publications import WEIGHTS
+from dmtl.report.costs import Costs, hours_as_text
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CELL = "nyud-full-constant"
@@ -73,11 +75,11 @@ def test_quick_commands_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     from dmtl.models import build, load_model, read_description, save_weights
 
     monkeypatch.chdir(tiny)
-    monkeypatch.setattr(command_line, "ROOT", tiny)
+    monkeypatch.setattr("dmtl.stage.ROOT", tiny)
     project = Project(tiny)
     for cell in ("nyud-full-constant", "nyud-full-mtl_baseline", "nyud-full-single_task"):
         torch.manual_seed(0)
-        network = for_training(project, cell).network({"semseg": 13, "depth": 1, "normals": 3})
+        network = for_training(project, cell).network(benchmark("nyud").outputs)
         folder = tiny / "models" / "demo" / cell
         save_weights(folder, build(network))
         about = {"cell": cell, "scale": "demo", "seed": 0, "benchmark": "nyud", "size": [32, 64]}
@@ -91,7 +93,7 @@ def test_quick_commands_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     Image.new("RGB", (30, 40), (90, 20, 30)).save(tiny / "holiday" / "b.png")
 
     def run(line: str) -> str:
-        command_line.main(shlex.split(line))
+        main(shlex.split(line))
         return capsys.readouterr().out
 
     for line in (
@@ -110,16 +112,14 @@ def test_quick_commands_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
 def test_names_that_are_downloaded_exist() -> None:
     for name in re.findall(r"dmtl data --get ([a-z-]+)", README):
-        assert name in {*ARCHIVES, "nyud-primary", "mappings", "weights"}, name
+        benchmarks = {name for data in all_benchmarks() for name in (data.name, *data.further)}
+        assert name in benchmarks | {"mappings", "weights"}, name
 
 
 def test_downloads_are_as_large_as_listed() -> None:
-    listed = {
-        "nyud-primary": NYUD_PRIMARY,
-        "cityscapes": [ARCHIVES["cityscapes"]],
-        "mappings": [publication for publications in MAPPINGS.values() for publication in publications],
-        "weights": WEIGHTS.values(),
-    }
+    listed = {name: publications for data in all_benchmarks() for name, publications in data.further.items()}
+    listed |= {"cityscapes": (benchmark("cityscapes").archive,), "weights": tuple(WEIGHTS.values())}
+    listed["mappings"] = tuple(file for data in all_benchmarks() if data.masks for file in data.masks.files)
     for name, publications in listed.items():
         size = sum(publication.size or 0 for publication in publications)
         (said,) = re.findall(rf"`{name}` \(([\d.]+ [MG]B)\)", README)
@@ -154,10 +154,10 @@ def test_scales_say_what_they_take() -> None:
     assert re.search(r"(\d+) GPU-hours", row)[1] == f"{float(counted['whole grid']):.0f}"  # type: ignore[index]
     demo, study = (yaml.safe_load((ROOT / name).read_text()) for name in ("params.yaml", "study/params.yaml"))
     (row,) = re.findall(r"^\| `demo` .*$", README, re.M)
-    for benchmark, data in demo["scales"]["demo"]["data"].items():
+    for name, data in demo["scales"]["demo"]["data"].items():
         assert f"{data['train']} + {data['val']} a benchmark" in row
         assert "{}x{}".format(*data["size"]) in row
-        assert str(demo["scales"]["demo"]["train"][benchmark]["epochs"]) in row
+        assert str(demo["scales"]["demo"]["train"][name]["epochs"]) in row
     (row,) = re.findall(r"^\| `study` .*$", README, re.M)
     of_study = study["scales"]["study"]["train"]["nyud"]
     assert f"width {of_study['width']}, {of_study['epochs']} epochs" in row
@@ -169,7 +169,7 @@ def test_scales_say_what_they_take() -> None:
 def test_licence_and_citation_are_the_package_s() -> None:
     package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert (citation["license"], citation["version"]) == (package["license"], package["version"])
+    assert (citation["license"], citation["version"]) == (package["license"], dmtl.__version__)
     assert all((ROOT / name).is_file() for name in package["license-files"])
     assert (ROOT / "LICENSE").read_text().startswith(f"{package['license']} License")
     notices = (ROOT / "THIRD_PARTY_NOTICES.md").read_text()

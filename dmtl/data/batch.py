@@ -1,6 +1,6 @@
 """A batch of partially labelled images: only the labels that exist, each beside the image it belongs to."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,17 +12,19 @@ class Batch:
     """Images and the labelled (image, task) pairs among them.
 
     Attributes:
+        ids: the names of the B images.
         images: `(B, 3, H, W)`, normalised.
-        keys: `(B,)` int64, one number an image from which its noise is drawn.
+        noise_keys: `(B,)` int64, the number from which the random draws of each image are made.
         labels: task -> `(n_t, C, H, W)`, only those that the setting shows.
-        rows: task -> `(n_t,)` int64, the image of each label; the pairs that training denoises.
+        image_index: task -> `(n_t,)` int64, which of the images each label belongs to; the pairs that training denoises.
         weights: task -> `(n_t,)`, T / |L_i| / B of each pair (`dmtl.losses.pair_weights`).
     """
 
+    ids: tuple[str, ...]
     images: Tensor
-    keys: Tensor
+    noise_keys: Tensor
     labels: dict[str, Tensor]
-    rows: dict[str, Tensor]
+    image_index: dict[str, Tensor]
     weights: dict[str, Tensor]
 
     def only(self, tasks: Collection[str]) -> "Batch":
@@ -31,40 +33,39 @@ class Batch:
         def keep(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {task: tensor for task, tensor in tensors.items() if task in tasks}
 
-        return replace(self, labels=keep(self.labels), rows=keep(self.rows), weights=keep(self.weights))
+        return replace(self, labels=keep(self.labels), image_index=keep(self.image_index), weights=keep(self.weights))
 
-    def naming(self, tasks: Sequence[str]) -> "Batch":
-        """The same batch with each of `tasks` named, if only by no label at all, in their order.
+    def naming(self, label_channels: Mapping[str, int]) -> "Batch":
+        """The same batch with each of the tasks named, even those without a label, in their order.
 
         Several processes need it: batch norm exchanges statistics on the way back, too, so where one of them labels a task, all
         must go back through its layers. A network treats no label like any other number of them.
+
+        Args:
+            label_channels: task -> channels of its labels.
         """
-
-        def named(tensors: dict[str, Tensor], empty: Callable[[str], Tensor]) -> dict[str, Tensor]:
-            return {task: tensors[task] if task in tensors else empty(task) for task in tasks}
-
         size, images = self.images.shape[-2:], self.images
+
+        def named(tensors: dict[str, Tensor], empty: Callable[[int], Tensor]) -> dict[str, Tensor]:
+            return {task: tensors[task] if task in tensors else empty(n) for task, n in label_channels.items()}
+
         return replace(
             self,
-            labels=named(self.labels, lambda task: images.new_empty(0, 3 if task == "normals" else 1, *size)),
-            rows=named(self.rows, lambda _: self.keys.new_empty(0)),
+            labels=named(self.labels, lambda channels: images.new_empty(0, channels, *size)),
+            image_index=named(self.image_index, lambda _: self.noise_keys.new_empty(0)),
             weights=named(self.weights, lambda _: images.new_empty(0)),
         )
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`, copied without waiting."""
-
-        def move(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {task: tensor.to(device, non_blocking=True) for task, tensor in tensors.items()}
-
-        images = self.images.to(device, non_blocking=True)
-        keys = self.keys.to(device, non_blocking=True)
-        return Batch(images, keys, move(self.labels), move(self.rows), move(self.weights))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory, from where a GPU copies while it computes."""
+        return self._each(Tensor.pin_memory)
 
-        def pin(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {task: tensor.pin_memory() for task, tensor in tensors.items()}
-
-        return Batch(self.images.pin_memory(), self.keys.pin_memory(), pin(self.labels), pin(self.rows), pin(self.weights))
+    def _each(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        """The same batch with `function` applied to every tensor."""
+        parts = (self.labels, self.image_index, self.weights)
+        by_task = ({task: function(tensor) for task, tensor in part.items()} for part in parts)
+        return Batch(self.ids, function(self.images), function(self.noise_keys), *by_task)

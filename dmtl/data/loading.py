@@ -1,4 +1,4 @@
-"""From shards to batches: what a setting shows, augmented and ordered as a pure function of (seed, epoch, image)."""
+"""From shards to batches: what a setting allows, augmented and ordered as a pure function of (seed, epoch, image)."""
 
 import hashlib
 import signal
@@ -20,18 +20,19 @@ from dmtl.losses import pair_weights
 
 @dataclass(frozen=True)
 class Example:
-    """One image `(3, H, W)`, normalised, the labels that may be used, task -> `(C, H, W)`, and the key of its noise."""
+    """A normalised image `(3, H, W)`, its id, the labels that may be used, task -> `(C, H, W)`, and the key of its noise."""
 
+    id: str
     image: Tensor
     labels: dict[str, Tensor]
-    key: int
+    noise_key: int
 
 
 class TrainingSet(Dataset):
-    """The training images that carry a visible label of one of `tasks`, each with only those labels.
+    """The training images that carry an allowed label of one of `tasks`, each with only those labels.
 
-    A label that the setting hides is never read from the file, but for one option of the augmentation (`crop_by_hidden_semseg`),
-    under which a hidden semseg label chooses the crop; it is never handed on.
+    A label that the setting hides is never read from the file, but for one option of the augmentation (`crop_by_hidden_label`),
+    under which a hidden class map chooses the crop; it is never handed on.
 
     Args:
         shard: the training shard.
@@ -42,9 +43,9 @@ class TrainingSet(Dataset):
     """
 
     def __init__(self, shard: Shard, setting: str, tasks: Sequence[str], seed: int, augmentation: Augmentation) -> None:
-        visible = shard.mask(setting).astype(bool) & [task in tasks for task in shard.outputs]
-        self._shard, self._visible = shard, visible
-        self.images = np.flatnonzero(visible.any(axis=1))
+        label_mask = shard.label_mask(setting).astype(bool) & [task in tasks for task in shard.outputs]
+        self._shard, self._label_mask = shard, label_mask
+        self.images = np.flatnonzero(label_mask.any(axis=1))
         self.tasks, self.seed, self.augmentation = tuple(tasks), seed, augmentation
         if not len(self.images):
             raise UserError(f"{shard.path}: setting '{setting}' shows no label of {', '.join(tasks)}; nothing to train on")
@@ -57,33 +58,37 @@ class TrainingSet(Dataset):
         k = int(self.images[index])
         rng = np.random.default_rng([self.seed, epoch, k])
         size = self._shard.size
-        image, labels = augment(_image(self._shard, k), self._labels(k), rng, self.augmentation, size, self._hidden_semseg(k))
-        return Example(*finish(image, labels, size), noise_key(self._shard.ids[k], self.seed, epoch))
+        kinds, name, labels = self._shard.kinds, self._shard.ids[k], self._labels(k)
+        crop_map = self._crop_map(k, labels)
+        image, labels = augment(_image(self._shard, k), labels, kinds, rng, self.augmentation, size, crop_map)
+        return Example(name, *finish(image, labels, kinds, size), noise_key(name, self.seed, epoch))
 
     def ids(self, indices: Iterable[int]) -> list[str]:
         """Names of images, by their positions in this set."""
         return [self._shard.ids[self.images[index]] for index in indices]
 
-    def labelled(self, indices: Iterable[int]) -> tuple[str, ...]:
-        """The tasks that some of these images carry a visible label of, in the benchmark's order."""
-        visible = self._visible[self.images[list(indices)]]
-        return tuple(task for t, task in enumerate(self._shard.outputs) if visible[:, t].any())
+    def label_channels(self, indices: Iterable[int]) -> dict[str, int]:
+        """The tasks that some of these images carry an allowed label of, in the benchmark's order -> channels of a label."""
+        labelled = np.logical_or.reduce(self._label_mask[self.images[list(indices)]], axis=0)
+        shard = self._shard
+        tasks = [task for task, there in zip(shard.outputs, labelled, strict=True) if there]
+        return {task: shard.kinds[task].label_channels(shard.outputs[task]) for task in tasks}
 
     def labels(self) -> Iterator[dict[str, Tensor]]:
-        """The visible labels of each image, not augmented."""
+        """The allowed labels of each image, not augmented."""
         for k in self.images:
-            yield hide_invalid(self._labels(int(k)))
+            yield hide_invalid(self._labels(int(k)), self._shard.kinds)
 
     def _labels(self, k: int) -> dict[str, Tensor]:
-        shown = [task for task, visible in zip(self._shard.outputs, self._visible[k], strict=True) if visible]
-        return {task: _label(self._shard, task, k) for task in shown}
+        allowed = [task for task, there in zip(self._shard.outputs, self._label_mask[k], strict=True) if there]
+        return {task: _label(self._shard, task, k) for task in allowed}
 
-    def _hidden_semseg(self, k: int) -> Tensor | None:
-        """What chooses the crop of an image without visible semseg, where that is asked for."""
-        choice, tasks = self.augmentation, list(self._shard.outputs)
-        if not isinstance(choice, ScalePadCrop) or not choice.crop_by_hidden_semseg or "semseg" not in tasks:
-            return None
-        return None if self._visible[k, tasks.index("semseg")] else _label(self._shard, "semseg", k)
+    def _crop_map(self, k: int, labels: dict[str, Tensor]) -> Tensor | None:
+        """The class map of the first task that has one, which chooses a crop; a hidden one only where that is asked for."""
+        task = next((task for task, kind in self._shard.kinds.items() if kind.indexed), None)
+        if task is None or task in labels or not isinstance(self.augmentation, ScalePadCrop):
+            return labels.get(task or "")
+        return _label(self._shard, task, k) if self.augmentation.crop_by_hidden_label else None
 
 
 class EvaluationSet(Dataset):
@@ -96,9 +101,10 @@ class EvaluationSet(Dataset):
         return len(self._shard)
 
     def __getitem__(self, k: int) -> Example:
-        labels = {task: _label(self._shard, task, k) for task in self._shard.outputs}
-        key = noise_key(self._shard.ids[k], self.seed, epoch=-1)
-        return Example(*finish(_image(self._shard, k), labels, self._shard.size), key)
+        shard, name = self._shard, self._shard.ids[k]
+        labels = {task: _label(shard, task, k) for task in shard.outputs}
+        finished = finish(_image(shard, k), labels, shard.kinds, shard.size)
+        return Example(name, *finished, noise_key(name, self.seed, epoch=-1))
 
 
 class EpochBatches(Sampler):
@@ -146,7 +152,7 @@ class TrainingBatches:
             return
         whole = EpochBatches(sampler.count, sampler.batch, sampler.seed, epoch, start)
         for batch, indices in zip(self._loader, whole, strict=True):
-            yield batch.naming(self._data.labelled(index for _, index in indices))
+            yield batch.naming(self._data.label_channels(index for _, index in indices))
 
 
 def evaluation_batches(data: EvaluationSet, tasks: Sequence[str], batches: Sequence[list[int]]) -> DataLoader:
@@ -166,15 +172,16 @@ class Collate:
     batch: float | None = None
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
-        mask = torch.tensor([[task in example.labels for task in self.tasks] for example in examples])
-        weights = pair_weights(mask) * (len(examples) / (self.batch or len(examples)))
-        rows = {task: mask[:, t].nonzero()[:, 0] for t, task in enumerate(self.tasks) if mask[:, t].any()}
+        label_mask = torch.tensor([[task in example.labels for task in self.tasks] for example in examples])
+        weights = pair_weights(label_mask) * (len(examples) / (self.batch or len(examples)))
+        index = {task: label_mask[:, t].nonzero()[:, 0] for t, task in enumerate(self.tasks) if label_mask[:, t].any()}
         return Batch(
+            ids=tuple(example.id for example in examples),
             images=torch.stack([example.image for example in examples]),
-            keys=torch.tensor([example.key for example in examples], dtype=torch.int64),
-            labels={task: torch.stack([examples[i].labels[task] for i in index]) for task, index in rows.items()},
-            rows=rows,
-            weights={task: weights[index, self.tasks.index(task)] for task, index in rows.items()},
+            noise_keys=torch.tensor([example.noise_key for example in examples], dtype=torch.int64),
+            labels={task: torch.stack([examples[i].labels[task] for i in images]) for task, images in index.items()},
+            image_index=index,
+            weights={task: weights[images, self.tasks.index(task)] for task, images in index.items()},
         )
 
 

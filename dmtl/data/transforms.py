@@ -1,10 +1,10 @@
-"""Augmentation of an image together with its labels, one function a step (datasets-and-metrics 1.1 and 1.2).
+"""Augmentation of an image together with its labels, one function per step (docs/data.md, "Augmentation").
 
-Images are `(3, H, W)` in [0, 255], uint8 until a step of MTAN's or the normalisation makes them float; labels `(C, H, W)` float,
-classes with 255 = ignore, depth and normals with 0 = invalid until `hide_invalid` makes that 255 too.
+Images are `(3, H, W)` in [0, 255], uint8 until a step of MTAN's or the normalisation makes them float; labels `(C, H, W)` float
+as `dmtl.tasks.shared.kind` describes them. What a step does to a label, its kind says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dmtl.config import Augmentation, ScaleCrop, ScalePadCrop
-from dmtl.tasks import IGNORE, TASKS
+from dmtl.tasks import IGNORE, Kind
 
 Labels = dict[str, Tensor]
+Kinds = Mapping[str, Kind]
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)  # ImageNet's, of images in [0, 1]
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -24,45 +25,50 @@ CROP_TESTS = 10  # windows that `random_crop` draws and looks at before it takes
 def augment(
     image: Tensor,
     labels: Labels,
+    kinds: Kinds,
     rng: np.random.Generator,
     choice: Augmentation,
     canvas: tuple[int, int],
-    hidden_semseg: Tensor | None = None,
+    crop_map: Tensor | None = None,
 ) -> tuple[Tensor, Labels]:
     """Augment as `choice` says.
 
     Args:
         image: `(3, H, W)` uint8.
         labels: task -> `(C, H, W)` float.
+        kinds: task -> its kind.
         rng: what all choices are drawn from.
         choice: `scale_crop` (MTAN: zoom, flip) or `scale_pad_crop` (ATRC: scale, crop, flip, photometric distortion).
         canvas: (height, width) that crops may not exceed; smaller ones are padded later, by `finish`.
-        hidden_semseg: `(1, H, W)`, a label that the setting hides and that only chooses the crop (`crop_by_hidden_semseg`).
+        crop_map: `(1, H, W)`, the classes by which a crop is chosen, where they are known.
 
     Returns:
         Image and labels of equal size, the image in [0, 255].
     """
     if isinstance(choice, ScaleCrop):
-        image, labels = random_scale_crop(image.float(), labels, rng, choice.zooms)
+        image, labels = random_scale_crop(image.float(), labels, kinds, rng, choice.zooms)
     else:
-        image, labels = random_rescale_and_crop(image, labels, rng, choice, canvas, hidden_semseg)
+        image, labels = random_rescale_and_crop(image, labels, kinds, rng, choice, canvas, crop_map)
     if choice.flip and rng.random() < 0.5:
-        image, labels = horizontal_flip(image, labels)
+        image, labels = horizontal_flip(image, labels, kinds)
     if isinstance(choice, ScalePadCrop) and choice.photometric:
         image = photometric_distortion(image, rng)
     return image, labels
 
 
-def finish(image: Tensor, labels: Labels, canvas: tuple[int, int]) -> tuple[Tensor, Labels]:
+def finish(image: Tensor, labels: Labels, kinds: Kinds, canvas: tuple[int, int]) -> tuple[Tensor, Labels]:
     """What training and evaluation end with: normalise, pad to the canvas, mark what does not count as 255."""
-    image, labels = padded(normalise(image), labels, canvas)
-    return image, hide_invalid(labels)
+    image, labels = padded(normalise(image), labels, kinds, canvas)
+    return image, hide_invalid(labels, kinds)
 
 
-def random_scale_crop(image: Tensor, labels: Labels, rng: np.random.Generator, zooms: Sequence[float]) -> tuple[Tensor, Labels]:
+def random_scale_crop(
+    image: Tensor, labels: Labels, kinds: Kinds, rng: np.random.Generator, zooms: Sequence[float]
+) -> tuple[Tensor, Labels]:
     """Cut out 1/s of each side at a random place, s one of `zooms` (MTAN: 1, 1.2, 1.5), and zoom it to full size.
 
-    Depth is divided by s, as if the camera had come nearer; normals are interpolated and not made unit vectors again.
+    Kinds say how their labels are resampled and what a nearer camera does to their values; normals, which are interpolated, are
+    not made unit vectors again.
     """
     scale = zooms[int(rng.integers(len(zooms)))]
     full = image.shape[-2:]
@@ -73,10 +79,8 @@ def random_scale_crop(image: Tensor, labels: Labels, rng: np.random.Generator, z
         return x[..., top : top + height, left : left + width]
 
     def zoom(task: str, label: Tensor) -> Tensor:
-        if task == "normals":
-            return _resize(crop(label), full, "bilinear")
-        zoomed = _resize(crop(label), full, "nearest")
-        return zoomed / scale if task == "depth" else zoomed
+        kind = kinds[task]
+        return kind.zoomed(_resize(crop(label), full, kind.interpolation), scale)
 
     return _resize(crop(image), full, "bilinear"), {task: zoom(task, label) for task, label in labels.items()}
 
@@ -84,25 +88,24 @@ def random_scale_crop(image: Tensor, labels: Labels, rng: np.random.Generator, z
 def random_rescale_and_crop(
     image: Tensor,
     labels: Labels,
+    kinds: Kinds,
     rng: np.random.Generator,
     choice: ScalePadCrop,
     canvas: tuple[int, int],
-    hidden_semseg: Tensor | None = None,
+    crop_map: Tensor | None = None,
 ) -> tuple[Tensor, Labels]:
     """Scale by s ~ U(`choice.scales`) to int(h s) x int(w s), then crop to at most the canvas (ATRC's first two steps).
 
-    The image is interpolated, every label taken from the nearest pixel; depth is divided by s. Where semseg is known, windows in
-    which one class has too large a share are drawn anew.
+    The image is interpolated, every label taken from the nearest pixel. Where a crop map is given, windows in which one class has
+    too large a share are drawn anew.
     """
     scale = rng.uniform(*choice.scales)
     size = tuple(max(1, int(side * scale)) for side in image.shape[-2:])
-    semseg = labels.get("semseg", hidden_semseg)
-    window = random_window(rng, size, canvas, semseg, choice.cat_max_ratio)
+    window = random_window(rng, size, canvas, crop_map, choice.cat_max_ratio)
     image = F.interpolate(image[None], size=size, mode="bilinear", align_corners=False)[0]
 
     def crop(task: str, label: Tensor) -> Tensor:
-        cropped = _nearest(label, size, window)
-        return cropped / scale if task == "depth" else cropped
+        return kinds[task].zoomed(_nearest(label, size, window), scale)
 
     return image[..., window[0], window[1]], {task: crop(task, label) for task, label in labels.items()}
 
@@ -111,7 +114,7 @@ Window = tuple[slice, slice]  # rows, columns
 
 
 def random_window(
-    rng: np.random.Generator, size: Sequence[int], canvas: tuple[int, int], semseg: Tensor | None, largest_share: float
+    rng: np.random.Generator, size: Sequence[int], canvas: tuple[int, int], crop_map: Tensor | None, largest_share: float
 ) -> Window:
     """A uniformly placed window of at most the canvas in an image of `size`.
 
@@ -119,8 +122,8 @@ def random_window(
         rng: where it is drawn from.
         size: (height, width) of the scaled image.
         canvas: (height, width).
-        semseg: `(1, H, W)` before scaling. Up to ten windows are looked at and drawn anew while they show one class only, or one
-            class in `largest_share` or more of the labelled pixels. None: the first window is taken.
+        crop_map: `(1, H, W)` classes before scaling. Up to ten windows are looked at and drawn anew while they show one class
+            only, or one class in `largest_share` or more of the labelled pixels. None: the first window is taken.
         largest_share: see there.
     """
 
@@ -131,10 +134,10 @@ def random_window(
         return rows, columns
 
     window = draw()
-    if semseg is None:
+    if crop_map is None:
         return window
-    classes = torch.bincount(semseg.byte().flatten(), minlength=IGNORE)[:IGNORE].nonzero()
-    regions = (semseg == classes[:, :, None]).float()
+    classes = torch.bincount(crop_map.byte().flatten(), minlength=IGNORE)[:IGNORE].nonzero()
+    regions = (crop_map == classes[:, :, None]).float()
     for _ in range(CROP_TESTS):
         counts = _counts(regions, size, window)
         if (counts > 0).sum() > 1 and counts.max() < largest_share * counts.sum():
@@ -165,12 +168,9 @@ def _nearest(label: Tensor, size: Sequence[int], window: Window) -> Tensor:
     return label.index_select(1, rows).index_select(2, columns)
 
 
-def horizontal_flip(image: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
-    """Mirror left and right; the x component of normals changes its sign."""
-    flipped = {task: label.flip(-1) for task, label in labels.items()}
-    if "normals" in flipped:
-        flipped["normals"] = flipped["normals"] * torch.tensor([-1.0, 1.0, 1.0]).view(3, 1, 1)
-    return image.flip(-1), flipped
+def horizontal_flip(image: Tensor, labels: Labels, kinds: Kinds) -> tuple[Tensor, Labels]:
+    """Mirror left and right."""
+    return image.flip(-1), {task: kinds[task].mirrored(label) for task, label in labels.items()}
 
 
 def photometric_distortion(image: Tensor, rng: np.random.Generator) -> Tensor:
@@ -236,8 +236,8 @@ def centred(canvas: Sequence[int], content: Sequence[int]) -> tuple[slice, slice
     return slice(top, top + content[0]), slice(left, left + content[1])
 
 
-def padded(image: Tensor, labels: Labels, canvas: tuple[int, int]) -> tuple[Tensor, Labels]:
-    """Put a normalised image in the middle of a canvas of 0, classes in one of 255, depth and normals in one of 0 = invalid."""
+def padded(image: Tensor, labels: Labels, kinds: Kinds, canvas: tuple[int, int]) -> tuple[Tensor, Labels]:
+    """Put a normalised image in the middle of a canvas of 0, each label in one of what its kind ignores."""
     content = image.shape[-2:]
     if content == canvas:
         return image, labels
@@ -248,19 +248,12 @@ def padded(image: Tensor, labels: Labels, canvas: tuple[int, int]) -> tuple[Tens
         whole[:, rows, columns] = x
         return whole
 
-    return pad(image, 0), {task: pad(label, 0 if TASKS[task].continuous else IGNORE) for task, label in labels.items()}
+    return pad(image, 0), {task: pad(label, kinds[task].fill) for task, label in labels.items()}
 
 
-def hide_invalid(labels: Labels) -> Labels:
-    """Depth 0 and zero normals become 255 = ignore, and so do human parts where the whole image shows none."""
-    hidden = dict(labels)
-    for task in {"depth", "normals"} & hidden.keys():
-        invalid = (hidden[task] == 0).all(0, keepdim=True)
-        hidden[task] = hidden[task].masked_fill(invalid, IGNORE)
-    parts = hidden.get("human_parts")
-    if parts is not None and ((parts == 0) | (parts == IGNORE)).all():
-        hidden["human_parts"] = torch.full_like(parts, IGNORE)
-    return hidden
+def hide_invalid(labels: Labels, kinds: Kinds) -> Labels:
+    """Labels in which 255 marks all that does not count."""
+    return {task: kinds[task].hide_invalid(label) for task, label in labels.items()}
 
 
 def normalise(image: Tensor) -> Tensor:

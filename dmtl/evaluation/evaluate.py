@@ -22,9 +22,9 @@ from dmtl.data.shards import Shard
 from dmtl.data.transforms import centred
 from dmtl.errors import UserError
 from dmtl.evaluation.predictions import write_prediction
-from dmtl.metrics import metric_for
 from dmtl.metrics.per_image import PerImage, Tables
 from dmtl.models.shared.method import Method
+from dmtl.tasks.boundary import Boundary
 
 if TYPE_CHECKING:
     from dmtl.metrics.boundary_pool import BoundaryPool
@@ -79,16 +79,16 @@ def evaluate(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     loader = evaluation_batches(EvaluationSet(shard, description.get("seed") or 0), model.tasks, batches)
-    about = {name: description.get(name) for name in ("cell", "scale", "seed", "identity")}
+    described = {name: description.get(name) for name in ("cell", "scale", "seed", "fingerprint")}
     with ExitStack() as stack:
         scoring = _Scoring(shard, predictions, _boundary_pool(shard, batches, processes, stack))
         for images, batch in zip(tqdm(batches, "evaluating", unit="batch", disable=None, leave=False), loader, strict=True):
             one = batch.to(device)
-            for stage, maps in model.predict(one.images, keys=one.keys).items():
+            for stage, maps in model.predict(one.images, noise_keys=one.noise_keys).items():
                 for task, prediction in maps.items():
                     scoring.add(stage, task, images, prediction, one.labels[task])
         index = np.array([k for images in batches for k in images], np.int64)
-        return PerImage(about, dict(model.outputs), np.array(shard.ids), index, scoring.tables())
+        return PerImage(described, dict(model.outputs), shard.described_kinds, np.array(shard.ids), index, scoring.tables())
 
 
 def _batches(count: int, share: Share) -> list[list[int]]:
@@ -100,8 +100,18 @@ def _batches(count: int, share: Share) -> list[list[int]]:
     return batches[share.number - 1 :: share.of]
 
 
+def _scores_boundaries(shard: Shard) -> bool:
+    return any(isinstance(kind, Boundary) for kind in shard.kinds.values())
+
+
+def require_finite(prediction: Tensor) -> None:
+    """UserError where a prediction holds NaN or infinity."""
+    if not prediction.sum().isfinite():
+        raise UserError("the prediction holds NaN or infinite values: this training has failed, try a lower learning_rate")
+
+
 def _boundary_pool(shard: Shard, batches: list[list[int]], processes: int | None, stack: ExitStack) -> "BoundaryPool | None":
-    if "boundary" not in shard.outputs:
+    if not _scores_boundaries(shard):
         return None
     from dmtl.metrics.boundary_pool import BoundaryPool, processes_for  # numba: only where it is needed
 
@@ -116,17 +126,20 @@ class _Scoring:
 
     def __init__(self, shard: Shard, predictions: Path | None, pool: "BoundaryPool | None") -> None:
         self.shard, self.predictions, self.pool = shard, predictions, pool
-        self.metrics = {task: metric_for(task, channels) for task, channels in shard.outputs.items()}
+        self.metrics = {task: kind.scorer(shard.outputs[task]) for task, kind in shard.kinds.items()}
         self.rows: dict[tuple[str, str], list[Row]] = defaultdict(list)
 
     def add(self, stage: str, task: str, images: list[int], predictions: Tensor, labels: Tensor) -> None:
-        """Count a batch: `(B, C, H, W)` predictions of one task against its `(B, 1 or 3, H, W)` labels."""
+        """Count a batch: `(B, C, H, W)` predictions of one task against its `(B, 1 or C, H, W)` labels."""
         for k, prediction, label in zip(images, predictions, labels, strict=True):
             with self._named(stage, task, k):
-                decoded = self.metrics[task].decode(prediction)
+                require_finite(prediction)
+                kind = self.shard.kinds[task]
+                decoded = kind.decode(prediction)
                 if self.predictions is not None:
-                    write_prediction(self.predictions / stage, task, self.shard.ids[k], self._content(k, decoded))
-                row = self._boundary(k, decoded) if task == "boundary" else self.metrics[task].statistics(decoded, label)
+                    write_prediction(self.predictions / stage, task, kind, self.shard.ids[k], self._content(k, decoded))
+                by_regions = isinstance(kind, Boundary)
+                row = self._boundary(k, decoded) if by_regions else self.metrics[task].statistics(decoded, label)
             self.rows[stage, task].append(row)
 
     def tables(self) -> Tables:
@@ -139,10 +152,11 @@ class _Scoring:
     def _boundary(self, k: int, decoded: Tensor) -> Row:
         """Counted against the label map, not the training label, and on the images of the odsF list only."""
         from dmtl.metrics.boundary import UNCOUNTED
+        from dmtl.tasks.shared.arrays import eight_bits
 
         if self.pool is None or not self.shard.boundary_listed[k]:
             return UNCOUNTED
-        return self.pool.count(self._content(k, decoded), self.shard.label_map(k))
+        return self.pool.count(eight_bits(self._content(k, decoded)), self.shard.label_map(k))
 
     def _content(self, k: int, decoded: Tensor) -> np.ndarray:
         """Without the padding around the image."""

@@ -15,13 +15,15 @@ import numpy as np
 from PIL import Image
 
 from dmtl.errors import UserError
-from dmtl.evaluation.maps import decode, decode_label, from_bytes, kind, to_bytes
 from dmtl.files import replacing
+from dmtl.tasks import Kind, kinds_of
+from dmtl.tasks.shared.arrays import nearest_pixels
+from dmtl.tasks.shared.probability import Probability
 
 if TYPE_CHECKING:
     from dmtl.data.loading import Example
     from dmtl.data.shards import Shard
-    from dmtl.models.shared.method import Maps, Method
+    from dmtl.models.shared.method import Method, Stages
 
 COUNT = 8  # images of each benchmark
 LONGEST = 256  # pixels of a kept map's longer side
@@ -35,9 +37,10 @@ class Gallery:
     """Maps of some test images.
 
     Attributes:
-        about: `cell`, `benchmark`, `method` and `ids`, the images' names.
+        about: `cell`, `benchmark`, `method`, `ids`, the images' names, `spans`, task -> the values that its bytes tell apart, and
+            `kinds`, what a task is whose name `dmtl.tasks` does not know.
         content: `(n, 2)` int32: height and width of each image at the top left of the arrays.
-        arrays: `<stage>/<task>` -> `(n, H, W)` or, for normals, `(n, H, W, 3)` uint8 (`maps.to_bytes`); `image` ->
+        arrays: `<stage>/<task>` -> `(n, H, W)` or `(n, H, W, C)` uint8 (`Kind.to_bytes`); `image` ->
             `(n, H, W, 3)`. Stages: `final`; `initial` where a method predicts twice; `noisy`, the map that denoising starts from,
             where that is a prediction; `label`, like `image`, for the reference method alone.
     """
@@ -64,8 +67,9 @@ class Gallery:
         return self._cut(IMAGE, k)
 
     def map(self, stage: str, task: str, k: int) -> np.ndarray:
-        """The map of image number `k`, as `dmtl.evaluation.maps` describes."""
-        return from_bytes(self.about["benchmark"], task, self._cut(f"{stage}/{task}", k))
+        """The map of image number `k`, as `Kind.to_map` describes."""
+        kind = kinds_of([task], self.about["kinds"])[task]
+        return kind.from_bytes(self._cut(f"{stage}/{task}", k), tuple(self.about["spans"][task]))
 
     def _cut(self, name: str, k: int) -> np.ndarray:
         height, width = self.content[k]
@@ -109,57 +113,68 @@ def make_gallery(model: "Method", shard: "Shard", description: dict[str, Any]) -
         description: the model's model.json.
     """
     from dmtl.data.loading import EvaluationSet
-    from dmtl.data.transforms import centred
 
     chosen = chosen_images(len(shard))
     data = EvaluationSet(shard, description.get("seed") or 0)
     examples = [data[k] for k in chosen]
-    method = description["network"]["method"]
-    benchmark = str(shard.about["benchmark"])
-    sizes = [shard.content_size(k) for k in chosen]
-    small = [_small_size(size) for size in sizes]
-    canvas = tuple(max(size[axis] for size in small) for axis in (0, 1))
-
-    def packed(task: str, maps: list[np.ndarray]) -> np.ndarray:
-        """Whole-canvas maps -> their content, made small, in one array."""
-        out = np.zeros((len(maps), *canvas, *maps[0].shape[2:]), np.uint8)
-        for k, whole in enumerate(maps):
-            values = _scaled(task, whole[centred(shard.size, sizes[k])], small[k])
-            out[k, : small[k][0], : small[k][1]] = to_bytes(benchmark, task, values)
-        return out
-
+    pack = _Packing(shard, chosen)
+    labels = {t: [kind.label_map(e.labels[t].numpy()) for e in examples] for t, kind in shard.kinds.items()}
+    spans = {t: kind.span(np.concatenate([m.ravel() for m in labels[t]])) for t, kind in shard.kinds.items()}
     arrays: dict[str, np.ndarray] = {}
     for stage, maps in _predictions(model, examples).items():
         for task, logits in maps.items():
-            arrays[f"{stage}/{task}"] = packed(task, [decode(task, x.numpy()) for x in logits.cpu()])
+            kind = shard.kinds[task]
+            decoded = [kind.to_map(kind.decode(x).numpy()) for x in logits.cpu()]
+            arrays[f"{stage}/{task}"] = pack(kind, decoded, spans[task])
+    method = description["network"]["method"]
     if method == REFERENCE:
-        arrays[IMAGE] = np.zeros((len(chosen), *canvas, 3), np.uint8)
-        for k, (height, width) in enumerate(small):
-            photo = Image.fromarray(shard.image(chosen[k]))
-            arrays[IMAGE][k, :height, :width] = photo.resize((width, height), Image.Resampling.BILINEAR)
-        for task in shard.outputs:
-            arrays[f"label/{task}"] = packed(task, [decode_label(task, e.labels[task].numpy()) for e in examples])
-    about = {"cell": description.get("cell"), "benchmark": benchmark, "method": method, "ids": [shard.ids[k] for k in chosen]}
-    return Gallery(about, np.array(small, np.int32), arrays)
+        arrays[IMAGE] = pack.photos()
+        arrays |= {f"label/{task}": pack(shard.kinds[task], maps, spans[task]) for task, maps in labels.items()}
+    about = {"cell": description.get("cell"), "benchmark": str(shard.about["benchmark"]), "method": method}
+    about |= {"ids": [shard.ids[k] for k in chosen], "spans": spans, "kinds": shard.described_kinds}
+    return Gallery(about, pack.content, arrays)
 
 
-def _predictions(model: "Method", examples: "list[Example]") -> "dict[str, Maps]":
+class _Packing:
+    """Maps of the chosen images, made small, in one array."""
+
+    def __init__(self, shard: "Shard", chosen: list[int]) -> None:
+        self._shard, self._chosen = shard, chosen
+        self._sizes = [shard.content_size(k) for k in chosen]
+        self._small = [_small_size(size) for size in self._sizes]
+        self.content = np.array(self._small, np.int32)
+
+    def __call__(self, kind: Kind, maps: list[np.ndarray], span: tuple[float, float]) -> np.ndarray:
+        """Whole-canvas maps of a kind -> their content."""
+        from dmtl.data.transforms import centred
+
+        whole = self._shard.size
+        contents = [m[centred(whole, size)] for m, size in zip(maps, self._sizes, strict=True)]
+        return self._stacked(
+            [kind.to_bytes(_scaled(kind, m, small), span) for m, small in zip(contents, self._small, strict=True)]
+        )
+
+    def photos(self) -> np.ndarray:
+        """The images themselves."""
+        pairs = zip(self._chosen, self._small, strict=True)
+        photos = [Image.fromarray(self._shard.image(k)).resize(s[::-1], Image.Resampling.BILINEAR) for k, s in pairs]
+        return self._stacked([np.asarray(photo) for photo in photos])
+
+    def _stacked(self, maps: list[np.ndarray]) -> np.ndarray:
+        out = np.zeros((len(maps), *self.content.max(axis=0), *maps[0].shape[2:]), np.uint8)
+        for k, values in enumerate(maps):
+            out[k, : values.shape[0], : values.shape[1]] = values
+        return out
+
+
+def _predictions(model: "Method", examples: "list[Example]") -> "Stages":
     """Final, initial and noisy maps `(n, C, H, W)` on the canvas; a stage that a method lacks is left out."""
     import torch
 
-    from dmtl.losses import upsample
-
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = torch.stack([example.image for example in examples]).to(device)
-    keys = torch.tensor([example.key for example in examples], device=device)
-    noisy: list[Maps] = []
-    denoiser = getattr(model, "denoiser", None)
-    if denoiser is not None and len(denoiser.predict):  # it works on predictions, not on features
-        hook = denoiser.register_forward_pre_hook(lambda _, inputs: noisy.append(inputs[0]))
-    stages = model.to(device).eval().predict(images, keys=keys)
-    if noisy:
-        hook.remove()
-        stages["noisy"] = {task: upsample(noisy[0][task], images.shape[-2:]) for task in model.tasks}
+    keys = torch.tensor([example.noise_key for example in examples], device=device)
+    stages = model.to(device).eval().predict(images, noise_keys=keys, noisy=True)
     return {stage: {task: maps[task] for task in model.tasks} for stage, maps in stages.items() if maps}
 
 
@@ -168,13 +183,12 @@ def _small_size(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _scaled(task: str, values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _scaled(kind: Kind, values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A map made smaller: probabilities are averaged, so that thin lines stay; the others taken from the pixel at the centre."""
     if values.shape[:2] == size:
         return values
-    rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(size, values.shape[:2], strict=True))
-    nearest = values[rows[:, None], columns]
-    if kind(task) != "probability":
+    nearest = nearest_pixels(values, size)
+    if not isinstance(kind, Probability):
         return nearest
     mean = Image.fromarray(np.nan_to_num(values)).resize(size[::-1], Image.Resampling.BOX)
     return np.where(np.isnan(nearest), np.nan, np.asarray(mean))

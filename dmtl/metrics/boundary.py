@@ -27,12 +27,13 @@ from dmtl.errors import UserError
 from dmtl.metrics.boundary_kernels import match_planes, thin_planes
 from dmtl.metrics.boundary_maps import THRESHOLDS, boundary_from_labels, plane_totals, suppress, threshold_planes
 from dmtl.metrics.metric import Metric, Scores, divided
+from dmtl.tasks.shared.arrays import eight_bits
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_DIST = 0.0075
-"""Matching distance as a fraction of the image diagonal: 0.0075 for PASCAL and BSDS; NYUD is reported with 0.011."""
+"""Matching distance as a fraction of the image diagonal (docs/metrics.md, "odsF")."""
 
 UNCOUNTED = np.zeros(2 * len(THRESHOLDS) + 4, np.int64)
 """The statistics of an image that the evaluation's list leaves out."""
@@ -106,14 +107,14 @@ def summary_of(totals: np.ndarray) -> dict[str, float]:
     """`summarise` of sums of `statistics`, int64 (206,)."""
     if not totals[-1]:
         raise UserError("no image to score; give at least one boundary map")
-    scores = {name: float(value) for name, value in Boundary().scores(totals).items()}
+    scores = {name: float(value) for name, value in OdsF().scores(totals).items()}
     matched, predicted = totals[:-4].reshape(2, -1)
     best = np.argmax(_f_measure(matched, predicted, totals[-4]))
     return {"ods": scores["odsf"], "ois": scores["ois"], "ap": scores["ap"], "threshold": float(THRESHOLDS[best])}
 
 
-class Boundary(Metric):
-    """odsF, OIS and AP in % of a network: decoded, its prediction is the 8-bit map that papers save; the label is the label map.
+class OdsF(Metric):
+    """odsF, OIS and AP in % of a network: its prediction is scored as the 8-bit map that papers save; the label is the label map.
 
     Both must be of the image's own size, without padding. The statistics are `statistics`, or `UNCOUNTED`. Where no image was
     counted the scores are NaN.
@@ -130,11 +131,8 @@ class Boundary(Metric):
         }
         return {name: np.where(images > 0, 100 * value.reshape(images.shape), np.nan) for name, value in scores.items()}
 
-    def _decode(self, prediction: "Tensor") -> "Tensor":
-        return (255 * prediction[0].sigmoid()).byte()
-
     def _count(self, decoded: "Tensor", label: "Tensor | np.ndarray") -> np.ndarray:
-        return map_statistics(decoded.cpu().numpy(), np.asarray(label))
+        return map_statistics(eight_bits(decoded.cpu().numpy()), np.asarray(label))
 
 
 def _rows(values: np.ndarray) -> np.ndarray:

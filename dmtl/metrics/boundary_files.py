@@ -1,18 +1,15 @@
 """The boundary metric on folders of files: 8-bit boundary maps against label maps, and per-image counts as text."""
 
-import concurrent.futures
 import functools
-import multiprocessing
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from dmtl.errors import UserError
 from dmtl.metrics.boundary import MAX_DIST, THRESHOLDS, BoundaryCounts, boundary_counts, summarise
+from dmtl.parallel import in_order
 
 COUNTS_SUFFIX = ".counts.tsv"
 _COLUMNS = ("threshold", "matched_gt", "gt", "matched_pred", "pred")
@@ -42,19 +39,7 @@ def evaluate_folders(
         raise UserError(f"workers is {workers}; give 1 or more processes")
     counts_to = None if counts_dir is None else _make_folder(Path(counts_dir))
     score_one = functools.partial(_score_files, Path(soft_dir), Path(label_dir), counts_to, max_dist)
-    images = tqdm(_run(score_one, names, workers), total=len(names), desc="odsF", unit="image", disable=None)
-    return {**summarise(images), "images": len(names)}
-
-
-def _run(score_one: "functools.partial[BoundaryCounts]", names: list[str], workers: int) -> Iterator[BoundaryCounts]:
-    """Counts in the order of names, in this process or in others."""
-    if workers == 1:
-        yield from map(score_one, names)
-        return
-    # Spawned, not forked: a fork would inherit the threads and locks of whatever library the caller has loaded.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(min(workers, len(names)), mp_context=context) as pool:
-        yield from pool.map(score_one, names)
+    return {**summarise(in_order(score_one, names, "odsF", workers)), "images": len(names)}
 
 
 def _score_files(soft_dir: Path, label_dir: Path, counts_dir: Path | None, max_dist: float, name: str) -> BoundaryCounts:
@@ -120,24 +105,3 @@ def write_counts(path: AnyPath, counts: BoundaryCounts) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise UserError(f"{path} cannot be written ({error.strerror}); name another place for the counts") from None
-
-
-def read_counts(path: AnyPath) -> BoundaryCounts:
-    """Read what `write_counts` wrote. Raises UserError, naming the file, when it is missing or holds anything else."""
-    try:
-        header, *lines = Path(path).read_text(encoding="ascii").splitlines()
-        rows = [line.split("\t") for line in lines]
-        thresholds = np.array([float(row[0]) for row in rows])
-        matched_gt, truth, matched_pred, predicted = np.array([[int(value) for value in row[1:]] for row in rows]).T
-        valid = (
-            header.split("\t") == list(_COLUMNS)
-            and np.array_equal(thresholds, THRESHOLDS)
-            and np.array_equal(matched_gt, matched_pred)
-            and np.all(truth == truth[0])
-            and np.all((matched_gt >= 0) & (matched_gt <= np.minimum(truth, predicted)))
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as boundary counts ({error}); write it again") from None
-    if not valid:
-        raise UserError(f"{path} holds no boundary counts of {len(THRESHOLDS)} thresholds; write it again")
-    return BoundaryCounts(matched_gt, predicted, int(truth[0]))

@@ -23,24 +23,8 @@ class Metric(ABC):
     those of a bootstrap draw, `scores` divides the sums.
     """
 
-    def decode(self, prediction: "Tensor") -> "Tensor":
-        """What is scored, and written as a prediction: class map, probability, 8-bit boundaries or the regressed values.
-
-        Args:
-            prediction: `(C, H, W)` logits or values of one image.
-
-        Returns:
-            `(H, W)`, for normals `(3, H, W)`.
-
-        Raises:
-            UserError: a value is NaN or infinite.
-        """
-        if not prediction.sum().isfinite():
-            raise UserError("the prediction holds NaN or infinite values: this training has failed, try a lower learning_rate")
-        return self._decode(prediction)
-
     def statistics(self, decoded: "Tensor", label: "Tensor") -> np.ndarray:
-        """`(K,)`: what one image adds, from its decoded prediction and its `(1 or 3, H, W)` label, 255 = ignore.
+        """`(K,)`: what one image adds, from its prediction as `Kind.decode` gives it and its `(C, H, W)` label, 255 = ignore.
 
         An image of one pixel is counted like any other; one in which every pixel is ignored adds zeros.
 
@@ -52,16 +36,9 @@ class Metric(ABC):
             raise UserError(f"the prediction has size {sizes[0]}, its label {sizes[1]}; bring both to the same")
         return self._count(decoded, label)
 
-    def of_image(self, prediction: "Tensor", label: "Tensor") -> np.ndarray:
-        """`(K,)`: statistics of a prediction `(C, H, W)`."""
-        return self.statistics(self.decode(prediction), label)
-
     @abstractmethod
     def scores(self, totals: np.ndarray) -> Scores:
         """Metric name -> values `(...)` of sums `(..., K)`, the headline metric of the task first; NaN where no pixel counted."""
-
-    @abstractmethod
-    def _decode(self, prediction: "Tensor") -> "Tensor": ...
 
     @abstractmethod
     def _count(self, decoded: "Tensor", label: "Tensor") -> np.ndarray: ...

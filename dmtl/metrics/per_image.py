@@ -12,8 +12,8 @@ import numpy as np
 
 from dmtl.errors import UserError
 from dmtl.files import replacing
-from dmtl.metrics import metric_for
 from dmtl.metrics.metric import Metric
+from dmtl.tasks import kinds_of
 
 Tables = dict[str, dict[str, np.ndarray]]  # stage ("final", "initial") -> task -> (n, K)
 TaskScores = dict[str, dict[str, float]]  # task -> metric -> value
@@ -27,6 +27,7 @@ class PerImage:
     Attributes:
         about: `cell`, `scale`, `seed` as in model.json, None where it has none.
         outputs: task -> output channels.
+        kinds: what a task is whose name `dmtl.tasks` does not know.
         ids: `(N,)` names of all images of the test set.
         index: `(n,)` int64, ascending: which of them the rows are of.
         tables: stage -> task -> `(n, K)` int64 or float64, a row an image; no `initial` where a method predicts once.
@@ -34,13 +35,15 @@ class PerImage:
 
     about: dict[str, Any]
     outputs: dict[str, int]
+    kinds: dict[str, dict[str, Any]]
     ids: np.ndarray
     index: np.ndarray
     tables: Tables
 
     def metrics(self) -> dict[str, Metric]:
         """Task -> its metric."""
-        return {task: metric_for(task, channels) for task, channels in self.outputs.items()}
+        kinds = kinds_of(self.outputs, self.kinds)
+        return {task: kinds[task].scorer(channels) for task, channels in self.outputs.items()}
 
     def scores(self) -> dict[str, TaskScores | None]:
         """`{"final": {task: {metric: value}}, "initial": the same or None}`: rows summed in the images' order, divided once."""
@@ -56,7 +59,7 @@ class PerImage:
 
     def save(self, path: Path) -> None:
         """Write the file; equal statistics give equal bytes (NumPy dates every part of it 1980)."""
-        header = json.dumps({"about": self.about, "outputs": self.outputs})
+        header = json.dumps({"about": self.about, "outputs": self.outputs, "kinds": self.kinds})
         arrays: dict[str, Any] = {"header": np.array(header), "id": self.ids, "index": self.index}
         arrays |= {f"{stage}/{task}": _narrow(table) for stage, tables in self.tables.items() for task, table in tables.items()}
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -82,7 +85,7 @@ def load_per_image(path: Path) -> PerImage:
                 stage, _, task = name.partition("/")
                 if task:
                     tables.setdefault(stage, {})[task] = _wide(file[name])
-            return PerImage(header["about"], header["outputs"], file["id"], file["index"], tables)
+            return PerImage(header["about"], header["outputs"], header["kinds"], file["id"], file["index"], tables)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: the stage evaluate writes it; run 'dvc repro'") from None
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
@@ -113,4 +116,4 @@ def merge(shares: Sequence[PerImage]) -> PerImage:
         stage: {task: np.concatenate([share.tables[stage][task] for share in shares])[order] for task in first.outputs}
         for stage in first.tables
     }
-    return PerImage(first.about, first.outputs, first.ids, index[order], tables)
+    return PerImage(first.about, first.outputs, first.kinds, first.ids, index[order], tables)

@@ -1,4 +1,4 @@
-"""Methods, one file each; a method's name is its file's name, so there is no list to keep (`folding.py` is none)."""
+"""Methods, one file each; a method's name is its file's name, so there is no list to keep."""
 
 import importlib
 import pkgutil
@@ -9,7 +9,7 @@ from safetensors.torch import load_model as load_safetensors
 from safetensors.torch import save
 from torch import nn
 
-from dmtl.config import Network
+from dmtl.config import NetworkConfig
 from dmtl.errors import UserError
 from dmtl.files import read_json, replacing
 from dmtl.models.shared.method import Method
@@ -17,10 +17,10 @@ from dmtl.models.shared.method import Method
 
 def method_names() -> list[str]:
     """The methods there are: the modules of this package."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg and m.name != "folding")
+    return sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg)
 
 
-def build(network: Network) -> Method:
+def build(network: NetworkConfig) -> Method:
     """A freshly initialised network.
 
     Raises:
@@ -31,13 +31,11 @@ def build(network: Network) -> Method:
     return importlib.import_module(f"dmtl.models.{network.method}").build(network)
 
 
-def load_model(folder: str | Path, precision: str | None = None) -> Method:
+def load_model(folder: str | Path) -> Method:
     """The trained network of a model folder (`model.json` and `model.safetensors`), in evaluation mode on the CPU.
 
     Args:
         folder: what a training or `import-official` wrote.
-        precision: `32-true` or `bf16-mixed` gives a copy made ready for inference, which cannot be trained (`models/folding.py`);
-            None gives the network as it was trained, in float32.
 
     Raises:
         UserError: a file is missing, damaged or does not fit the other.
@@ -45,7 +43,7 @@ def load_model(folder: str | Path, precision: str | None = None) -> Method:
     folder = Path(folder)
     description = read_description(folder)
     try:
-        model = build(Network.model_validate(description["network"]))
+        model = build(NetworkConfig.model_validate(description["network"]))
         load_safetensors(model, folder / "model.safetensors")
     except (OSError, KeyError, ValidationError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder} holds no complete model: {' '.join(str(error).split())[:300]}; train it again") from None
@@ -53,11 +51,7 @@ def load_model(folder: str | Path, precision: str | None = None) -> Method:
         if type(error).__module__.startswith("safetensors"):
             raise UserError(f"{folder / 'model.safetensors'} is damaged ({error}); train it again") from None
         raise
-    if precision is None:
-        return model.eval()
-    from dmtl.models.folding import Inference
-
-    return Inference(model, precision)
+    return model.eval()
 
 
 def save_weights(folder: Path, model: nn.Module) -> None:

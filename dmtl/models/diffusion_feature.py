@@ -1,10 +1,10 @@
 """DiffusionMTL, Feature Diffusion: the decoders' features are noised and denoised.
 
 https://prismformore.github.io/diffusionmtl/, Section 3.2 and Fig. 3; layers and constants as the authors released them
-(models.md 1.2).
+(docs/methods.md, "diffusion_feature").
 """
 
-from dmtl.config import Network
+from dmtl.config import Diffusion, NetworkConfig
 from dmtl.models.diffusion.denoiser import Denoiser
 from dmtl.models.diffusion.network import DiffusionNetwork
 from dmtl.models.shared.decoders import prediction_heads
@@ -14,8 +14,8 @@ from dmtl.models.shared.method import Maps
 class FeatureDiffusion(DiffusionNetwork):
     """The state is the task's feature map; a 1x1 head predicts after the last step."""
 
-    def __init__(self, network: Network) -> None:
-        super().__init__(network, network.diffusion().network.feature)
+    def __init__(self, network: NetworkConfig) -> None:
+        super().__init__(network, network.options_as(Diffusion).network.feature)
         self.final_heads = prediction_heads(network.outputs, network.width)
 
     def _make_denoiser(self) -> Denoiser:
@@ -28,6 +28,6 @@ class FeatureDiffusion(DiffusionNetwork):
         return {task: self.final_heads[task](x) for task, x in clean.items()}
 
 
-def build(network: Network) -> FeatureDiffusion:
+def build(network: NetworkConfig) -> FeatureDiffusion:
     """The network of Feature Diffusion."""
     return FeatureDiffusion(network)

@@ -1,15 +1,15 @@
 """InvPT (Ye and Xu, ECCV 2022): attention among the tokens of all tasks, at three resolutions from coarse to fine.
 
 https://arxiv.org/abs/2203.07997; a row of the paper's Tables 4 and 5 on ResNet-18. The decoder is that of the authors' code. Its
-input here is the backbone's last stage at the size of the one before it, which gives the printed multiply-adds (models.md 5); the
-printed parameters are 66 M more than it has. What their code builds and never uses is kept frozen under `idle`.
+input here is the backbone's last stage at the size of the one before it, which gives the printed multiply-adds; the
+printed parameters are 66 M more than it has (docs/methods.md). What their code builds and never uses is kept frozen under `idle`.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmtl.config import Network
+from dmtl.config import NetworkConfig
 from dmtl.models.multiscale.network import MultiScaleNetwork, conv_bn_relu, resize
 from dmtl.models.shared.decoders import prediction_heads
 from dmtl.models.shared.method import Maps
@@ -158,7 +158,7 @@ class InvPT(MultiScaleNetwork):
     half and a quarter of that. Each stage has the size of a backbone stage: 1/16, 1/8 and 1/4 of the image.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: NetworkConfig) -> None:
         super().__init__(network)
         heads, tasks, count = self.options.heads, self.tasks, len(network.outputs)
         first, second, third, last = self.trunk.channels
@@ -216,6 +216,6 @@ class InvPT(MultiScaleNetwork):
         return final, [preliminary]
 
 
-def build(network: Network) -> InvPT:
+def build(network: NetworkConfig) -> InvPT:
     """The network of InvPT."""
     return InvPT(network)

@@ -1,14 +1,15 @@
 """MTI-Net (Vandenhende et al., ECCV 2020): tasks are predicted, and exchange features, at each of four scales.
 
-https://arxiv.org/abs/2001.06902; a row of the paper's Table 4 on ResNet-18. The modules are those of the authors' code (models.md
-4.1), which does not reach the printed 281 M parameters and 589 G multiply-adds. Scales are counted from the finest, 0, to 3.
+https://arxiv.org/abs/2001.06902; a row of the paper's Table 4 on ResNet-18. The modules are those of the authors'
+code, which does not reach the printed 281 M parameters and 589 G multiply-adds (docs/methods.md). Scales are counted from the
+finest, 0, to 3.
 """
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from dmtl.config import Network
+from dmtl.config import NetworkConfig
 from dmtl.models.multiscale.network import MultiScaleNetwork, conv_bn_relu, resize
 from dmtl.models.shared.decoders import prediction_heads
 from dmtl.models.shared.method import Maps
@@ -110,7 +111,7 @@ class MTINet(MultiScaleNetwork):
     The initial prediction that is reported is the finest.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: NetworkConfig) -> None:
         super().__init__(network)
         channels = [max(1, network.width // 2**k) for k in (3, 2, 1, 0)]
         coarser = [*channels[1:], 0]
@@ -139,6 +140,6 @@ class MTINet(MultiScaleNetwork):
         return self.heads[task](self.join[task](joined))
 
 
-def build(network: Network) -> MTINet:
+def build(network: NetworkConfig) -> MTINet:
     """The network of MTI-Net."""
     return MTINet(network)

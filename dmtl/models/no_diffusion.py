@@ -1,12 +1,12 @@
 """Without diffusion (Table 2): iterative refinement by the network of Prediction Diffusion.
 
 https://prismformore.github.io/diffusionmtl/, Section 4.3. The paper says no more than "an iterative refinement model using an
-identical network structure"; how its steps follow each other is our reading (models.md 1.4).
+identical network structure"; how its steps follow each other is our reading (docs/methods.md, "no_diffusion").
 """
 
 from torch import Tensor
 
-from dmtl.config import Network
+from dmtl.config import NetworkConfig
 from dmtl.models.diffusion.network import Draw
 from dmtl.models.diffusion.prediction import PredictionDiffusion
 from dmtl.models.shared.method import Maps
@@ -22,6 +22,6 @@ class IterativeRefinement(PredictionDiffusion):
         return estimate
 
 
-def build(network: Network) -> IterativeRefinement:
+def build(network: NetworkConfig) -> IterativeRefinement:
     """The network of the ablation without diffusion."""
     return IterativeRefinement(network)

@@ -1,16 +1,16 @@
 """SS: what the network says of one view of an image teaches the other, for the tasks without a label.
 
 https://arxiv.org/abs/2111.14893, where it is a baseline. No training script of it was released: losses and thresholds are those
-of unused helpers in its code (models.md 3.4), the rest is our choice.
+of unused helpers in its code (docs/methods.md, "semi_supervised"), the rest is our choice.
 """
 
 import torch
 from torch import Tensor
 
-from dmtl.config import Network
-from dmtl.losses import upsample
+from dmtl.config import NetworkConfig
 from dmtl.models.consistency.losses import self_consistency_loss
 from dmtl.models.consistency.network import ConsistencyNetwork, TwoViews
+from dmtl.tasks.shared.pixels import upsample
 
 
 class SemiSupervised(ConsistencyNetwork):
@@ -20,22 +20,22 @@ class SemiSupervised(ConsistencyNetwork):
         o, count = self.options.semi_supervised, len(views.batch.images)
         size, losses = views.batch.images.shape[-2:], []
         for task in self.tasks:
-            rows = _without(views.batch.rows.get(task), count, views.batch.keys.device)
-            if len(rows):
-                teacher = views.view.prediction(task, upsample(views.first[task][rows].detach(), size), rows)
-                student = upsample(views.second[task][rows], size)
-                losses.append(self_consistency_loss(task, teacher, student, o.confidence, o.largest_difference).sum())
+            kind, index = self.kinds[task], _without(views.batch.image_index.get(task), count, views.batch.noise_keys.device)
+            if len(index):
+                teacher = views.view.prediction(kind, upsample(views.first[task][index].detach(), size), index)
+                student = upsample(views.second[task][index], size)
+                losses.append(self_consistency_loss(kind, teacher, student, o.confidence, o.largest_difference).sum())
         return o.weight * torch.stack(losses).sum() / count if losses else None
 
 
-def _without(rows: Tensor | None, count: int, device: torch.device) -> Tensor:
-    """The images that `rows` does not name."""
+def _without(labelled: Tensor | None, count: int, device: torch.device) -> Tensor:
+    """The images that are not `labelled`."""
     unnamed = torch.ones(count, dtype=torch.bool, device=device)
-    if rows is not None:
-        unnamed[rows] = False
+    if labelled is not None:
+        unnamed[labelled] = False
     return unnamed.nonzero()[:, 0]
 
 
-def build(network: Network) -> SemiSupervised:
+def build(network: NetworkConfig) -> SemiSupervised:
     """The network of SS."""
     return SemiSupervised(network)

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from dmtl.config import Network
+from dmtl.config import NetworkConfig
 from dmtl.data.batch import Batch
 from dmtl.models.plain.network import PlainNetwork
-from dmtl.models.shared.method import Maps, Method
+from dmtl.models.shared.method import Maps, Method, Stages
 
 
 class SingleTask(Method):
     """Independent networks, each trained only on the images that carry its task's label."""
 
-    def __init__(self, network: Network) -> None:
-        super().__init__(network.outputs)
+    def __init__(self, network: NetworkConfig) -> None:
+        super().__init__(network)
         self.networks = nn.ModuleDict(
             {task: PlainNetwork(network.model_copy(update={"outputs": {task: n}})) for task, n in network.outputs.items()}
         )
@@ -29,17 +29,17 @@ class SingleTask(Method):
 
     def forward(self, batch: Batch) -> Maps:
         losses: Maps = {}
-        for task in batch.rows:
+        for task in batch.image_index:
             losses |= self.networks[task](batch.only((task,)))
         return losses
 
-    def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
+    def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
         final: Maps = {}
         for _, single in self.trainings():
-            final |= single.maps(images, noise, keys)[0]
-        return final, {}
+            final |= single.maps(images, noise, noise_keys)["final"]
+        return {"final": final}
 
 
-def build(network: Network) -> SingleTask:
+def build(network: NetworkConfig) -> SingleTask:
     """One network a task."""
     return SingleTask(network)

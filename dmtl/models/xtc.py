@@ -1,6 +1,6 @@
 """XTC: cross-task consistency in a joint space, re-implemented on the MTL baseline as the paper's XTC*.
 
-https://arxiv.org/abs/2111.14893; layers, constants and loss as the authors released them (models.md 3).
+https://arxiv.org/abs/2111.14893; layers, constants and loss as the authors released them (docs/methods.md, "xtc").
 """
 
 from typing import Any
@@ -9,19 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmtl.config import Network
+from dmtl.config import NetworkConfig
 from dmtl.models.consistency.codecs import encode_label, encode_prediction, resize_label, resize_prediction
 from dmtl.models.consistency.losses import cross_task_loss
 from dmtl.models.consistency.mapping import MappingNetwork
 from dmtl.models.consistency.network import ConsistencyNetwork, TwoViews
-from dmtl.models.consistency.pairs import Pairs, pack_pairs
+from dmtl.models.consistency.pairs import TaskPairs, pack_pairs
 from dmtl.models.shared.method import Maps
 
 
 class CrossTaskConsistency(ConsistencyNetwork):
     """Each unlabelled task's prediction and each label of the image are mapped together, on the second view alone."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: NetworkConfig) -> None:
         super().__init__(network)
         self.xtc = self.options.xtc
         widths = [max(1, round(share * network.width)) for share in self.xtc.widths]
@@ -45,7 +45,7 @@ class CrossTaskConsistency(ConsistencyNetwork):
 
     def consistency(self, views: TwoViews) -> Tensor | None:
         batch = views.batch
-        pairs = pack_pairs(batch.rows, len(batch.images), self.tasks)
+        pairs = pack_pairs(batch.image_index, len(batch.images), self.tasks)
         if not len(pairs):
             return None
         bank = self.mapping.bank(self._encoded(views, pairs))
@@ -54,16 +54,17 @@ class CrossTaskConsistency(ConsistencyNetwork):
         feature = self._feature(views.feature, source.shape[-2:])[pairs.image]
         return self.options.on.weight * cross_task_loss(source, target, feature).sum() / len(batch.images)
 
-    def _encoded(self, views: TwoViews, pairs: Pairs) -> Maps:
-        """Task -> its encoded predictions, then its encoded labels, as `Pairs` expects them."""
+    def _encoded(self, views: TwoViews, pairs: TaskPairs) -> Maps:
+        """Task -> its encoded predictions, then its encoded labels, as `TaskPairs` expects them."""
         batch, encoded = views.batch, {}
-        for task, rows in pairs.sources.items():
+        for task, index in pairs.sources.items():
+            kind = self.kinds[task]
             size = batch.images.shape[-2:] if self.xtc.resolution == "full" else views.second[task].shape[-2:]
-            prediction = resize_prediction(views.second[task][rows], size)
-            maps = [encode_prediction(task, prediction, batch.keys[rows], self.xtc.gumbel_tau)]
-            if task in batch.rows:
-                label = resize_label(task, views.view.label(task, batch.labels[task], batch.rows[task]), size)
-                maps.append(encode_label(task, label, self.outputs[task]))
+            prediction = resize_prediction(views.second[task][index], size)
+            maps = [encode_prediction(task, kind, prediction, batch.noise_keys[index], self.xtc.gumbel_tau)]
+            if task in batch.image_index:
+                label = resize_label(kind, views.view.label(kind, batch.labels[task], batch.image_index[task]), size)
+                maps.append(encode_label(kind, label, self.outputs[task]))
             encoded[task] = torch.cat(maps)
         return encoded
 
@@ -75,6 +76,6 @@ class CrossTaskConsistency(ConsistencyNetwork):
         return F.adaptive_avg_pool2d(feature, (size[0], size[1]))
 
 
-def build(network: Network) -> CrossTaskConsistency:
+def build(network: NetworkConfig) -> CrossTaskConsistency:
     """The network of XTC."""
     return CrossTaskConsistency(network)

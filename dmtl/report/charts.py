@@ -40,7 +40,7 @@ class Image(NamedTuple):
 
 
 def line_charts(panels: Mapping[str, Series], x_title: str, order: Sequence[str] = (), log: bool = False) -> list[Image]:
-    """Small multiples, a picture an entry of `panels` (title -> series with whole x), and last their legend if one is needed.
+    """Small multiples: one picture per entry of `panels` (title -> series with whole x), and last their legend if one is needed.
 
     Args:
         order: names that have the same look in every chart, drawn or not; further names follow.
@@ -55,7 +55,7 @@ def line_charts(panels: Mapping[str, Series], x_title: str, order: Sequence[str]
 
 
 def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str]) -> list[Image]:
-    """A picture of two bars an entry of `panels` (title -> two values), since units differ."""
+    """One picture of two bars per entry of `panels` (title -> two values), since units differ."""
     images = []
     with plt.rc_context(STYLE):
         for title, values in panels.items():
@@ -65,19 +65,19 @@ def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str
             ax.bar_label(bars, fmt="%.3g", fontsize=8)
             ax.set_title(title, fontsize=8)
             ax.margins(y=0.2)
-            said = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, values, strict=True))
-            images.append(Image(f"{title.replace(chr(10), ', ')}: {said}", _data_uri(figure)))
+            numbers = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, values, strict=True))
+            images.append(Image(f"{title.replace(chr(10), ', ')}: {numbers}", _data_uri(figure)))
     return images
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float, float]], title: str) -> str:
-    """A forest plot: a line a row of (label, value, low, high), and where zero is. Returns a data URI."""
+    """A forest plot: one line per row of (label, value, low, high), and where zero is. Returns a data URI."""
     with plt.rc_context(STYLE):
         figure, ax = plt.subplots(figsize=(8.5, 0.8 + 0.38 * len(rows)), layout="constrained")
         for y, (_, value, low, high) in enumerate(rows):
-            told = 0 if low > 0 else 1 if high < 0 else 6
-            ax.plot([low, high], [y, y], color=PALETTE[told], linewidth=2)
-            ax.plot([value], [y], color=PALETTE[told], marker=MARKERS[told % len(MARKERS)], markersize=6)
+            look = 0 if low > 0 else 1 if high < 0 else 6
+            ax.plot([low, high], [y, y], color=PALETTE[look], linewidth=2)
+            ax.plot([value], [y], color=PALETTE[look], marker=MARKERS[look % len(MARKERS)], markersize=6)
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set_yticks(range(len(rows)), [label for label, *_ in rows], fontsize=8)
         ax.set_ylim(len(rows) - 0.5, -0.5)

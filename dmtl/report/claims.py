@@ -1,178 +1,24 @@
 """Do the paper's claims hold in our trainings? Each as paired differences between cells, with bootstrap intervals.
 
-A difference is signed so that more is in the claim's favour. Its interval covers the choice of test images and, where
-several seeds were trained, their spread (`dmtl.compare`). Of a single seed the spread is not known: the interval of Delta_m is
-then widened by the spread that methods with several seeds have, pooled. A claim about every task holds in a comparison where it
-holds on each of them.
+An interval covers the choice of test images and, where several seeds were trained, their spread (`dmtl.report.compare`). Of a
+single seed the spread is not known: the interval of Delta_m is then widened by the spread that methods with several seeds have,
+pooled.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import NormalDist, mean, variance
 
-from dmtl.compare import DELTA, Difference, Pair, compare, load_group, require_same_images
 from dmtl.config import Cell, Grid, Paths
-from dmtl.report.entries import METHODS, SETTINGS
-from dmtl.report.published import Row
-from dmtl.report.results import Results, Trained, load_results, main_backbone, relative_gains
-from dmtl.tasks import TASKS
+from dmtl.report.columns import DELTA_M, Column, headline_columns
+from dmtl.report.compare import Difference, Pair, compare, load_group, require_same_images
+from dmtl.report.findings import Claim, Finding
+from dmtl.report.results import load_results, main_backbone, relative_gains
+from dmtl.report.table_cells import SETTING_TITLES
 
 DRAWS, LEVEL, SEED = 2000, 95.0, 0
 DESIGNS = ("diffusion_prediction", "diffusion_feature")
-HOLDS, FAILS, OPEN, MIXED = "holds", "does not hold", "cannot be told at this size", "holds in part"
-NOT_RUN = "not run"
-MOST_TIMES = 25  # as much evidence: more nobody gathers for one claim
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One comparison under a claim; its fields are the columns of claims.csv.
-
-    `low` to `high` is the interval, `images_low` to `images_high` that of the choice of images alone, with the seeds as they
-    are. All of them and `difference` are None where it was not run. `pooled_sd` is the deviation over seeds that the interval was
-    widened by for each side with a single seed.
-    """
-
-    claim: str
-    setting: str
-    a: str
-    b: str
-    task: str
-    metric: str
-    unit: str
-    difference: float | None
-    low: float | None
-    high: float | None
-    images_low: float | None
-    images_high: float | None
-    seeds_a: int
-    seeds_b: int
-    images: int
-    pooled_sd: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        """What the interval says."""
-        if self.difference is None or self.low is None or self.high is None:
-            return NOT_RUN
-        return HOLDS if self.low > 0 else FAILS if self.high < 0 else OPEN
-
-    @property
-    def comparison(self) -> tuple[str, str, str]:
-        """What it is a part of where a claim is about every task."""
-        return self.setting, self.a, self.b
-
-    @property
-    def seeds(self) -> int:
-        """Of the side that has fewer."""
-        return min(self.seeds_a, self.seeds_b)
-
-    @property
-    def covers(self) -> str:
-        """What the interval covers."""
-        if self.seeds > 1:
-            return "images and seeds"
-        if self.pooled_sd is not None:
-            return f"images and seeds, a single seed's by the others' deviation of {self.pooled_sd:.2f}"
-        return "images alone: one seed" if max(self.seeds_a, self.seeds_b) == 1 else "images, and seeds of one side alone"
-
-    @property
-    def settles(self) -> str:
-        """What would settle an open one if its difference stays.
-
-        The squared half-width of an interval is the sum of what images and what seeds add; more seeds make the latter fall as one
-        over their number. A bootstrap over n seeds shows (n - 1) / n of it (Efron and Tibshirani, 5.3).
-        """
-        if self.verdict != OPEN or self.difference is None or self.images_low is None or self.images_high is None:
-            return ""
-        images, wanted = ((self.images_high - self.images_low) / 2) ** 2, self.difference**2
-        if images >= wanted:
-            return _more_images(images, wanted, self.images)
-        if self.seeds < 2:
-            return "more than one seed of both sides: with one, the spread is not known"
-        assert self.high is not None
-        assert self.low is not None
-        shown = max(((self.high - self.low) / 2) ** 2 - images, 0.0)
-        needed = max(math.ceil(shown * self.seeds**2 / (self.seeds - 1) / (wanted - images)), self.seeds + 1)
-        if needed > MOST_TIMES * self.seeds:
-            return f"more than {MOST_TIMES * self.seeds} seeds of both sides: as good as no difference"
-        return f"about {needed} seeds of both sides, if difference and spread stay"
-
-
-def _more_images(images: float, wanted: float, count: int) -> str:
-    """No number of seeds settles what the images leave open; their part falls as one over their number."""
-    times = images / wanted if wanted else math.inf
-    if times > MOST_TIMES:
-        return f"not more seeds, but more than {MOST_TIMES} times the {count} test images: as good as no difference"
-    return f"not more seeds alone: more than {math.ceil(times * count)} test images, where there are {count}"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the paper and what we found of it."""
-
-    key: str
-    text: str
-    findings: tuple[Finding, ...]
-
-    @property
-    def comparisons(self) -> dict[tuple[str, str, str], str]:
-        """The verdict of each comparison: it fails where one of its tasks does, and holds where all do."""
-        verdicts: dict[tuple[str, str, str], set[str]] = {}
-        for finding in self.findings:
-            verdicts.setdefault(finding.comparison, set()).add(finding.verdict)
-        return {key: next(v for v in (NOT_RUN, FAILS, OPEN, HOLDS) if v in told) for key, told in verdicts.items()}
-
-    @property
-    def verdict(self) -> str:
-        """All comparisons together."""
-        told = set(self.comparisons.values()) - {NOT_RUN}
-        if not told:
-            return NOT_RUN
-        if len(told) == 1:
-            return told.pop()
-        return FAILS if HOLDS not in told else MIXED
-
-    @property
-    def basis(self) -> str:
-        """How many comparisons the verdict rests on, and on how many seeds."""
-        verdicts = self.comparisons
-        run = {finding.comparison: finding.seeds for finding in self.findings if finding.verdict != NOT_RUN}
-        if not run:
-            return "none of its comparisons was run"
-        single = sum(seeds < 2 for seeds in run.values())
-        counts = ", ".join(f"{list(verdicts.values()).count(v)} {v}" for v in (HOLDS, FAILS, OPEN) if v in verdicts.values())
-        said = f"{len(run)} of {len(verdicts)} comparisons run: {counts}"
-        return f"{said}; {single} with a single seed on a side" if single else said
-
-
-@dataclass(frozen=True)
-class Margin:
-    """How far a row of the tables is above the constant on one task, signed so that more is better.
-
-    `ours` is the mean over seeds, `worst` the worst of them.
-    """
-
-    setting: str
-    method: str
-    backbone: str
-    task: str
-    ours: float
-    worst: float
-    constant: float
-
-    @property
-    def gain(self) -> float:
-        return self._over(self.ours)
-
-    @property
-    def least(self) -> float:
-        """Of the worst seed."""
-        return self._over(self.worst)
-
-    def _over(self, value: float) -> float:
-        return (self.constant - value) if TASKS[self.task].lower_is_better else (value - self.constant)
 
 
 def claims(grid: Grid, paths: Paths) -> list[Claim]:
@@ -201,7 +47,7 @@ class _Study:
         self.grid, self.paths, self.results = grid, paths, load_results(grid, paths)
         backbone = main_backbone(grid)
         self.cells = [cell for cell in grid.cells.values() if cell.backbone == backbone and not cell.scratch]
-        self.settings = [setting for setting in SETTINGS if any(cell.setting == setting for cell in self.cells)]
+        self.settings = [setting for setting in SETTING_TITLES if any(cell.setting == setting for cell in self.cells)]
 
     def claim(self, key: str, text: str, methods: Sequence[tuple[str, str]]) -> Claim:
         """Delta_m of pairs of methods in every setting that has both in the grid, and single-task networks to take it against."""
@@ -222,17 +68,19 @@ class _Study:
         for setting in self.settings:
             for method in DESIGNS:
                 cell = self._cell(setting, method)
-                if cell is None:
-                    continue
-                group = load_group(self.grid, self.paths, cell)
-                if group is None:
-                    yield _not_run("f", cell.setting, f"{cell.name()} final", "initial")
-                    continue
-                initial = tuple(replace(cell, tables={"final": cell.tables["initial"]}) for cell in group.cells)
-                first = replace(group, name=f"{group.name} initial", cells=initial, paired=group.name)
-                columns = [(task, TASKS[task].metric) for task in group.cells[0].outputs]
-                names = f"{group.name} final", "initial"
-                yield from self._compared("f", setting, Pair(group, first, None, None), columns, names)
+                if cell is not None:
+                    yield from self._refined(cell)
+
+    def _refined(self, cell: Cell) -> Iterator[Finding]:
+        group, names = load_group(self.grid, self.paths, cell), (f"{cell.name()} final", "initial")
+        if group is None:
+            yield _not_run("f", cell.setting, *names)
+            return
+        initial = tuple(replace(seed, tables={"final": seed.tables["initial"]}) for seed in group.cells)
+        first = replace(group, name=f"{group.name} initial", cells=initial, paired=group.name)
+        known = headline_columns(cell.benchmark)
+        columns = [known[task] for task in group.cells[0].outputs]
+        yield from self._compared("f", cell.setting, Pair(group, first, None, None), columns, names)
 
     def _cell(self, setting: str, method: str, steps: int | None = None) -> Cell | None:
         wanted = (setting, method, steps, 0)
@@ -247,8 +95,8 @@ class _Study:
         if groups[0] is None or groups[1] is None or groups[2] is None:
             return _not_run(key, a.setting, a.name(), b.name())
         pair = Pair(groups[0], groups[1], groups[2], groups[2])
-        found = next(self._compared(key, a.setting, pair, [DELTA], (pair.a.name, pair.b.name)))
-        return widened(found, self._pooled_sd())
+        finding = next(self._compared(key, a.setting, pair, [DELTA_M], (pair.a.name, pair.b.name)))
+        return widened(finding, self._pooled_sd())
 
     def _pooled_sd(self) -> float | None:
         """Deviation of Delta_m over seeds, pooled over the rows with several; None where there is none."""
@@ -258,14 +106,14 @@ class _Study:
         return math.sqrt(mean(spreads)) if spreads else None
 
     def _compared(
-        self, key: str, setting: str, pair: Pair, columns: Sequence[tuple[str, str]], names: tuple[str, str]
+        self, key: str, setting: str, pair: Pair, columns: Sequence[Column], names: tuple[str, str]
     ) -> Iterator[Finding]:
         require_same_images(pair, self.paths)
-        found = compare(pair, DRAWS, LEVEL, SEED)
+        nested = compare(pair, DRAWS, LEVEL, SEED)
         several = any(len(group.seeds) > 1 for group in pair.groups().values())
-        fixed = compare(pair, DRAWS, LEVEL, SEED, nested=False) if several else found
+        fixed = compare(pair, DRAWS, LEVEL, SEED, nested=False) if several else nested
         for column in columns:
-            yield _finding(key, setting, pair, column, found[column], fixed[column], names)
+            yield _finding(key, setting, pair, column, nested[column.key], fixed[column.key], names)
 
 
 def widened(finding: Finding, deviation: float | None) -> Finding:
@@ -280,47 +128,15 @@ def widened(finding: Finding, deviation: float | None) -> Finding:
 
 
 def _not_run(key: str, setting: str, a: str, b: str) -> Finding:
-    return Finding(key, setting, a, b, "", "delta_m", "%", None, None, None, None, None, 0, 0, 0)
+    return Finding(key, setting, a, b, *DELTA_M.key, DELTA_M.unit, None, None, None, None, None, 0, 0, 0)
 
 
 def _finding(
-    key: str,
-    setting: str,
-    pair: Pair,
-    column: tuple[str, str],
-    found: Difference,
-    fixed: Difference,
-    names: tuple[str, str],
+    key: str, setting: str, pair: Pair, column: Column, nested: Difference, fixed: Difference, names: tuple[str, str]
 ) -> Finding:
-    task, metric = column
-    sign = -1 if task and TASKS[task].lower_is_better else 1
-    low, high = sorted((sign * found.low + 0.0, sign * found.high + 0.0))  # no negative zeros
+    sign = -1 if column.lower_is_better else 1
+    low, high = sorted((sign * nested.low + 0.0, sign * nested.high + 0.0))  # no negative zeros
     images_low, images_high = sorted((sign * fixed.low + 0.0, sign * fixed.high + 0.0))
-    unit = TASKS[task].unit if task else "%"
-    numbers = sign * found.difference + 0.0, low, high, images_low, images_high
-    return Finding(
-        key, setting, *names, task, metric, unit, *numbers, len(pair.a.seeds), len(pair.b.seeds), len(pair.a.cells[0].ids)
-    )
-
-
-def margins(results: Results, by_steps: Mapping[Row, Mapping[int, Trained]]) -> list[Margin]:
-    """Every row, and every row with pinned steps, against the constant of its benchmark."""
-    constants = {row.benchmark: trained.mean() for row, trained in results.items() if row.method == "constant"}
-    every = [(row, METHODS[row.method], trained) for row, trained in results.items() if row.method != "constant"]
-    pinned = [(row, steps, trained) for row, found in by_steps.items() for steps, trained in sorted(found.items())]
-    every += [(row, METHODS[row.method] + with_steps(steps), trained) for row, steps, trained in pinned]
-    return [
-        Margin(SETTINGS[row.setting], title, row.backbone, task, value, _worst(trained, task), constants[row.benchmark][task])
-        for row, title, trained in every
-        if row.benchmark in constants
-        for task, value in trained.mean().items()
-    ]
-
-
-def _worst(trained: Trained, task: str) -> float:
-    return (max if TASKS[task].lower_is_better else min)(seed[task] for seed in trained.final)
-
-
-def with_steps(steps: int) -> str:
-    """What follows a method's name where its steps are pinned."""
-    return f" with {steps} step{'' if steps == 1 else 's'}"
+    numbers = sign * nested.difference + 0.0, low, high, images_low, images_high
+    counts = len(pair.a.seeds), len(pair.b.seeds), len(pair.a.cells[0].ids)
+    return Finding(key, setting, *names, *column.key, column.unit, *numbers, *counts)

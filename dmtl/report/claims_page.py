@@ -1,16 +1,21 @@
 """The claims as people read them: a part of the page, Markdown, and a chart of the intervals."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import mean
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markdown_it import MarkdownIt
 
+from dmtl.benchmarks import benchmark
+from dmtl.config import Grid
 from dmtl.report.charts import interval_chart
-from dmtl.report.claims import DRAWS, LEVEL, NOT_RUN, Claim, Finding, Margin, with_steps
-from dmtl.report.entries import METHODS, SETTINGS, Costs
+from dmtl.report.claims import DRAWS, LEVEL
+from dmtl.report.columns import DELTA_M, FLOPS, PARAMS
+from dmtl.report.findings import NOT_RUN, Claim, Finding
+from dmtl.report.margins import Margin, with_steps
+from dmtl.report.rendering import render
 from dmtl.report.results import Run, row_of
-from dmtl.tasks import TASKS
+from dmtl.report.table_cells import SETTING_TITLES, CostOf
 
 HEADER = (
     "Labels",
@@ -34,117 +39,117 @@ EXPLAINED = (
 )
 
 
-def claims_markdown(
-    claims: Sequence[Claim], margins: Sequence[Margin], runs: Sequence[Run], costs: Costs | None, checks: str
-) -> str:
-    """claims.md; the arguments are those of `claims_html`."""
-    lines = ["# Do the paper's claims hold here?", "", EXPLAINED, "", *_table(("Claim", "Verdict", "From"), _verdicts(claims))]
-    for claim in claims:
-        lines += [
-            "",
-            f"## ({claim.key}) {claim.text}: {claim.verdict}",
-            "",
-            _sentence(claim.basis),
-            "",
-            *_table(HEADER, map(_row, claim.findings)),
-        ]
-    lines += ["", "## Every method against the constant", "", _about_margins(margins), "", *_table(*_margin_table(margins))]
-    lines += ["", "## Compute", "", compute(runs), "", *_table(COMPUTE, compute_rows(runs, costs)), "", checks.strip(), ""]
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class ClaimsReport:
+    """What is shown of the claims, in either format.
 
-
-def claims_html(claims: Sequence[Claim], margins: Sequence[Margin], runs: Sequence[Run], costs: Costs | None, checks: str) -> str:
-    """A part of the page.
-
-    Args:
-        claims: what was found.
+    Attributes:
+        grid: whose cells are compared.
+        claims: with what was found of each.
         margins: over the constant.
         runs: every evaluated training.
         costs: counts a cell's network at the size that was trained; None where it is not known.
-        checks: Markdown; raw HTML in it is shown and not obeyed.
+        checks: Markdown about what was tried; raw HTML in it is shown and not obeyed.
     """
-    environment = Environment(
-        loader=PackageLoader("dmtl.report"), autoescape=select_autoescape(["j2"]), undefined=StrictUndefined, trim_blocks=True
-    )
-    header, rows = _margin_table(margins)
-    told = [finding for claim in claims for finding in claim.findings if finding.verdict != NOT_RUN]
-    return environment.get_template("claims.html.j2").render(
-        claims=[(claim, [_row(finding) for finding in claim.findings]) for claim in claims],
-        header=HEADER,
-        explained=EXPLAINED,
-        chart=_chart([finding for finding in told if not finding.task]),
-        margins_text=_about_margins(margins),
-        margins_header=header,
-        margins=list(rows),
-        compute=compute(runs),
-        compute_header=COMPUTE,
-        compute_rows=list(compute_rows(runs, costs)),
-        checks=MarkdownIt("commonmark", {"html": False}).enable("table").render(checks),
-    )
+
+    grid: Grid
+    claims: Sequence[Claim]
+    margins: Sequence[Margin]
+    runs: Sequence[Run]
+    costs: CostOf | None = None
+    checks: str = ""
+
+    def markdown(self) -> str:
+        """claims.md."""
+        verdicts = ((f"({c.key}) {c.text}", f"**{c.verdict}**", c.basis) for c in self.claims)
+        lines = ["# Do the paper's claims hold here?", "", EXPLAINED, "", *_table(("Claim", "Verdict", "From"), verdicts)]
+        for claim in self.claims:
+            lines += ["", f"## ({claim.key}) {claim.text}: {claim.verdict}", "", _sentence(claim.basis), ""]
+            lines += _table(HEADER, map(self._row, claim.findings))
+        header, rows = _margin_table(self.margins)
+        lines += ["", "## Every method against the constant", "", _about_margins(self.margins), "", *_table(header, rows)]
+        lines += ["", "## Compute", "", _compute(self.runs), "", *_table(COMPUTE, self._compute_rows())]
+        return "\n".join([*lines, "", self.checks.strip(), ""])
+
+    def html(self) -> str:
+        """A part of the page."""
+        header, rows = _margin_table(self.margins)
+        return render(
+            "claims.html.j2",
+            claims=[(claim, list(map(self._row, claim.findings))) for claim in self.claims],
+            header=HEADER,
+            explained=EXPLAINED,
+            chart=self._chart(),
+            margins_text=_about_margins(self.margins),
+            margins_header=header,
+            margins=list(rows),
+            compute=_compute(self.runs),
+            compute_header=COMPUTE,
+            compute_rows=list(self._compute_rows()),
+            checks=MarkdownIt("commonmark", {"html": False}).enable("table").render(self.checks),
+        )
+
+    def _row(self, finding: Finding) -> tuple[str, ...]:
+        """A finding in the columns of `HEADER`."""
+        measure, places = self._measure(finding)
+        compared = f"{self._short(finding.a)} against {self._short(finding.b)}"
+        first = SETTING_TITLES[finding.setting], compared, f"{measure}, {finding.unit}"
+        if finding.difference is None:
+            return *first, "", "", NOT_RUN, "", "", ""
+        numbers = f"{finding.difference:+.{places}f}", f"{finding.low:+.{places}f} to {finding.high:+.{places}f}"
+        seeds = f"{finding.seeds_a} and {finding.seeds_b}"
+        return *first, *numbers, finding.verdict, seeds, finding.covers, finding.settles
+
+    def _measure(self, finding: Finding) -> tuple[str, int]:
+        """What is compared, and with how many decimals it is printed."""
+        if not finding.task:
+            return "Δm", DELTA_M.decimals
+        task = benchmark(self.grid.cells[finding.a.partition(" ")[0]].benchmark).task(finding.task)
+        return task.title, task.kind.decimals
+
+    def _short(self, name: str) -> str:
+        """A cell's name without benchmark, setting and backbone: the method, the pinned steps, the stage."""
+        key, _, stage = name.partition(" ")
+        cell = self.grid.cells.get(key)
+        method = self._method(cell.method, cell.steps) if cell else key
+        return f"{method}, {stage}" if stage else method
+
+    def _method(self, method: str, steps: int | None) -> str:
+        return self.grid.title(method) + (with_steps(steps) if steps else "")
+
+    def _chart(self) -> str:
+        """The intervals of Delta_m; empty where none was run."""
+        rows = []
+        for finding in (finding for claim in self.claims for finding in claim.findings if not finding.task):
+            if finding.difference is not None and finding.low is not None and finding.high is not None:
+                first = f"({finding.claim}) {SETTING_TITLES[finding.setting]}: {self._short(finding.a)}"
+                label = f"{first}\nagainst {self._short(finding.b)}"
+                rows.append((label, finding.difference, finding.low, finding.high))
+        return interval_chart(rows, "difference of Δm, %") if rows else ""
+
+    def _compute_rows(self) -> Iterator[tuple[str, ...]]:
+        """What a training of each row and number of steps took, in the columns of `COMPUTE`."""
+        groups: dict[tuple, list[Run]] = {}
+        for run in self.runs:
+            if run.history:
+                groups.setdefault((row_of(run.cell), run.cell.steps), []).append(run)
+        for (row, steps), same in groups.items():
+            cost = self.costs(same[0].cell) if self.costs else {}
+            numbers = [f"{cost[name]:.2f}" if name in cost else "" for name in (PARAMS.metric, FLOPS.metric)]
+            epochs = f"{mean(len(run.history) for run in same):g}"
+            method = self._method(row.method, steps)
+            yield SETTING_TITLES[row.setting], row.backbone, method, str(len(same)), epochs, *numbers
 
 
-def compute(runs: Sequence[Run]) -> str:
+def _compute(runs: Sequence[Run]) -> str:
     """What the trainings took, as far as it is recorded."""
     trained = [run for run in runs if run.history]
     epochs = sum(len(run.history) for run in trained)
     return f"{len(trained)} trainings, {epochs} epochs in all (a single-task cell counts those of each of its networks)."
 
 
-def compute_rows(runs: Sequence[Run], costs: Costs | None) -> Iterator[tuple[str, ...]]:
-    """What a training of each row and number of steps took."""
-    groups: dict[tuple, list[Run]] = {}
-    for run in runs:
-        if run.history:
-            groups.setdefault((row_of(run.cell), run.cell.steps), []).append(run)
-    for (row, steps), same in groups.items():
-        cost = costs(same[0].cell) if costs else {}
-        method = METHODS[row.method] + (with_steps(steps) if steps else "")
-        numbers = [f"{cost[name]:.2f}" if name in cost else "" for name in ("params_m", "flops_g")]
-        epochs = f"{mean(len(run.history) for run in same):g}"
-        yield SETTINGS[row.setting], row.backbone, method, str(len(same)), epochs, *numbers
-
-
-def _verdicts(claims: Sequence[Claim]) -> Iterator[tuple[str, ...]]:
-    for claim in claims:
-        yield f"({claim.key}) {claim.text}", f"**{claim.verdict}**", claim.basis
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def _row(finding: Finding) -> tuple[str, ...]:
-    measure = f"{TASKS[finding.task].title}, {finding.unit}" if finding.task else "Δm, %"
-    compared = f"{_short(finding.a)} against {_short(finding.b)}"
-    if finding.difference is None:
-        return SETTINGS[finding.setting], compared, measure, "", "", NOT_RUN, "", "", ""
-    places = 4 if finding.task == "depth" else 2
-    interval = f"{finding.low:+.{places}f} to {finding.high:+.{places}f}"
-    seeds = f"{finding.seeds_a} and {finding.seeds_b}"
-    numbers = f"{finding.difference:+.{places}f}", interval
-    return SETTINGS[finding.setting], compared, measure, *numbers, finding.verdict, seeds, finding.covers, finding.settles
-
-
-def _short(name: str) -> str:
-    """A cell's name without benchmark, setting and backbone: the method, the pinned steps, the stage."""
-    key, _, stage = name.partition(" ")
-    parts = key.split("-")
-    method = next((METHODS[part] for part in parts if part in METHODS), key)
-    steps = next((with_steps(int(part.removeprefix("steps"))) for part in parts if part.startswith("steps")), "")
-    return f"{method}{steps}{f', {stage}' if stage else ''}"
-
-
-def _chart(findings: Sequence[Finding]) -> str:
-    rows = [
-        (f"({f.claim}) {SETTINGS[f.setting]}: {_short(f.a)}\nagainst {_short(f.b)}", f.difference, f.low, f.high)
-        for f in findings
-        if f.difference is not None and f.low is not None and f.high is not None
-    ]
-    return interval_chart(rows, "difference of Δm, %") if rows else ""
-
-
 def _about_margins(margins: Sequence[Margin]) -> str:
-    below = [f"{m.method} ({m.setting}, {m.backbone}) on {TASKS[m.task].title.lower()}" for m in margins if m.least <= 0]
+    below = [f"{m.method} ({m.setting}, {m.backbone}) on {m.task.title.lower()}" for m in margins if m.least <= 0]
     if not margins:
         return "The constant was not evaluated."
     if not below:
@@ -153,21 +158,24 @@ def _about_margins(margins: Sequence[Margin]) -> str:
 
 
 def _margin_table(margins: Sequence[Margin]) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]]:
-    tasks = list(dict.fromkeys(m.task for m in margins))
-    found = {(m.setting, m.backbone, m.method, m.task): m for m in margins}
-    rows = dict.fromkeys(key[:3] for key in found)
-    header = (
-        "Labels",
-        "Backbone",
-        "Method",
-        *(f"{TASKS[task].title}: better by, {TASKS[task].unit} (worst seed)" for task in tasks),
-    )
+    """Header and rows: a row per training, a column per task."""
+    tasks = {m.task.name: m.task for m in margins}
+    cells = {(m.setting, m.backbone, m.method, m.task.name): m for m in margins}
+    rows = dict.fromkeys(key[:3] for key in cells)
+    titles = (f"{task.title}: better by, {task.kind.unit} (worst seed)" for task in tasks.values())
+    body = ((*row, *(_margin(cells.get((*row, task))) for task in tasks)) for row in rows)
+    return ("Labels", "Backbone", "Method", *titles), body
 
-    def text(row: tuple[str, str, str], task: str) -> str:
-        margin, places = found.get((*row, task)), 4 if task == "depth" else 2
-        return "" if margin is None else f"{margin.gain:+.{places}f} ({margin.least:+.{places}f})"
 
-    return header, ((*row, *(text(row, task) for task in tasks)) for row in rows)
+def _margin(margin: Margin | None) -> str:
+    if margin is None:
+        return ""
+    places = margin.task.kind.decimals
+    return f"{margin.gain:+.{places}f} ({margin.least:+.{places}f})"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _table(header: Sequence[str], rows: Iterable[tuple[str, ...]]) -> list[str]:

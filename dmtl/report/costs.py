@@ -1,7 +1,53 @@
-"""What the networks cost, as the page shows it; `dmtl.cost` counts it."""
+"""What the networks of a grid cost at the paper's size, beside what the paper prints; `dmtl.report.flops` counts a network."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from dmtl.benchmarks import benchmark
+from dmtl.config import Cell, Project, for_download, for_report, resolve
+from dmtl.errors import UserError
+from dmtl.report import published
+from dmtl.report.columns import FLOPS, PARAMS, Key
+from dmtl.report.results import row_of
+from dmtl.report.table_cells import TABLES
+from dmtl.tasks import describe_kinds
+
+if TYPE_CHECKING:
+    from dmtl.report.flops import Cost
+
+STEPS = (1, 2, 3, 4, 5)  # of Fig. 6
+FORWARDS = 3  # a training step in forward passes: one forward, and a backward that costs two
+REASONS = {  # method -> why its rows cannot print what the paper prints
+    "single_task": "219.64 M is 219 only when cut off; no such network takes 817 G (718 with its digits exchanged?)",
+    "diffusion_prediction": "the condition is the text's; the printed figure is that of the switch prediction.source: features",
+    "no_diffusion": "as diffusion_prediction, whose network it is",
+    "mti_net": "the authors' modules; what the printed figures add to them is not known",
+    "invpt": "the authors' decoder; the 66 M that the paper prints beyond it take no multiply-adds",
+    "xtc": "the mapping network as released; the paper's must have one more layer, which is not known",
+}
+THROUGHPUT = 2e13  # multiply-adds a second, which the report's hours stand on
+ASSUMED = (
+    "Assumed: a step costs three forward passes of all tasks; each image once an epoch; the epochs of params.yaml; no waiting.\n"
+    "Not counted: evaluation, further views of an image, networks that only training has."
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table; the fields are the keys of `python -m dmtl cost --json`."""
+
+    table: int
+    benchmark: str
+    method: str
+    backbone: str
+    params_m: float
+    idle_params_m: float
+    flops_g: float
+    paper_params_m: float | None
+    paper_flops_g: float | None
 
 
 @dataclass(frozen=True)
@@ -36,3 +82,189 @@ class CostReport:
     throughput: float
     assumed: str
     reasons: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A cell's network: its cost, and of each part that is trained by itself the tasks and multiply-adds."""
+
+    cost: "Cost"
+    trained: tuple[tuple[tuple[str, ...], int], ...]
+
+
+class Costs:
+    """The costs of a project's cells, each network counted once.
+
+    Args:
+        project: at scale `paper`.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.grid = for_report(project)
+        self._cache = cache(self._count)
+
+    def lines(self) -> Iterator[tuple[Line, "Cost"]]:
+        """The rows of Tables 1-5 that the grid has, each network of a table once."""
+        for table in TABLES:
+            cells: dict[tuple[str, str, str], Cell] = {}
+            for cell in self.table(table):
+                cells.setdefault((cell.benchmark, cell.method, cell.backbone), cell)
+            for network, cell in cells.items():
+                cost, printed = self.of(cell), published.figures(table, row_of(cell))
+                yield Line(table, *network, *_ours(cost), *_theirs(printed)), cost
+
+    def table(self, table: int) -> Iterator[Cell]:
+        """The cells of a table, in its order."""
+        cells = {row_of(cell): cell for cell in self.grid.cells.values() if cell.steps is None and not cell.seed}
+        return (cells[row] for row in published.rows(table) if row in cells)
+
+    def networks(self, throughput: float) -> Iterator[NetworkCost]:
+        """Every network of the grid that is trained, in the tables' order, with the GPU-hours of its trainings together."""
+        cells: dict[tuple[str, str, str], list[Cell]] = {}
+        for cell in self.grid.cells.values():
+            if cell.steps is None:
+                cells.setdefault((cell.benchmark, row_of(cell).backbone, cell.method), []).append(cell)
+        benchmarks, methods = list(self.grid.benchmarks), self.grid.method_order(method for *_, method in cells)
+
+        def place(network: tuple[str, str, str]) -> tuple[int, str, int]:
+            name, backbone, method = network
+            return benchmarks.index(name), backbone, methods.index(method)
+
+        for network in sorted(cells, key=place):
+            same = cells[network]
+            if hours := sum(self.hours(cell, throughput) for cell in same):  # a constant takes none
+                printed: dict[Key, float] = {}
+                for table in TABLES:
+                    for cell in same:
+                        printed |= published.figures(table, row_of(cell))
+                yield NetworkCost(*network, *_ours(self.of(same[0])), *_theirs(printed), len(same), hours)
+
+    def totals(self, throughput: float) -> list[tuple[str, float, int]]:
+        """GPU-hours and trainings of each table and of the whole grid, in which one that several tables show counts once."""
+        hours = {cell: self.hours(cell, throughput) for cell in self.grid.cells.values()}
+        tables = [(f"Table {table}", list(self.table(table))) for table in TABLES]
+        return [(name, sum(map(hours.__getitem__, cells)), len(cells)) for name, cells in (*tables, ("whole grid", list(hours)))]
+
+    def pinned(self) -> Cell | None:
+        """The first cell that pins its diffusion steps, whose network Fig. 6 is of; None where none does."""
+        return next((cell for cell in self.grid.cells.values() if cell.steps is not None), None)
+
+    def steps(self) -> list[float]:
+        """Multiply-adds in G of `pinned` with each number of `STEPS` (Fig. 6); empty where there is none."""
+        cell = self.pinned()
+        each = [cell.model_copy(update={"steps": steps}) for steps in STEPS] if cell else []
+        return [self.of(one).multiply_adds / 1e9 for one in each]
+
+    def of(self, cell: Cell) -> "Cost":
+        """The cost of a cell's network."""
+        return self._counted(cell).cost
+
+    def figures(self, cell: Cell) -> dict[str, float]:
+        """Parameters in M and multiply-adds in G, under the names that the tables use."""
+        params, _, flops = _ours(self.of(cell))
+        return {PARAMS.metric: params, FLOPS.metric: flops}
+
+    def hours(self, cell: Cell, throughput: float) -> float:
+        """GPU-hours of a cell's training; NaN where it is not known how many images there are.
+
+        Args:
+            throughput: multiply-adds a second that the GPU sustains.
+        """
+        data = benchmark(cell.benchmark)
+        images = data.images.get("train") or for_download(self.project, cell.benchmark)[0].train or math.nan
+        labels = data.masks.labels.get(cell.setting, ()) if data.masks else ()
+        labelled = dict(zip(data.outputs, labels, strict=False))
+        trained = self._counted(cell).trained
+        epoch = sum(adds * (labelled.get(tasks[0], images) if len(tasks) == 1 else images) for tasks, adds in trained)
+        return FORWARDS * epoch * resolve(self.project, cell).recipe.epochs / throughput / 3600
+
+    def _counted(self, cell: Cell) -> Counted:
+        return self._cache(cell.model_copy(update={"setting": "full"}))  # the setting changes nothing here
+
+    def _count(self, cell: Cell) -> Counted:
+        import torch
+
+        from dmtl.models import build
+        from dmtl.report.flops import cost_of
+
+        data = benchmark(cell.benchmark)
+        kinds = describe_kinds({task.name: task.kind for task in data.tasks})
+        size = for_download(self.project, cell.benchmark)[0].size
+        with torch.device("meta"):
+            model = build(resolve(self.project, cell).network(data.outputs, kinds))
+        cost = cost_of(model, size)
+        parts = [(one.tasks, cost if one is model else cost_of(one, size)) for _, one in model.trainings()]
+        return Counted(cost, tuple((tasks, part.multiply_adds) for tasks, part in parts))
+
+
+def as_text(costs: Costs) -> str:
+    """The rows beside the printed figures, and a line of reason for each that differs."""
+    text: list[str] = []
+    table = 0
+    for line, cost in costs.lines():
+        if line.table != table:
+            table = line.table
+            text += [f"Table {table:<34} {'params M (paper)':>20} {'multiply-adds G (paper)':>26} {'idle M':>8}"]
+        params, flops = _beside(line.params_m, line.paper_params_m), _beside(line.flops_g, line.paper_flops_g)
+        idle = f"{line.idle_params_m:.3f}" if cost.idle else "-"
+        text += [f"  {line.benchmark:<11}{line.method:<21}{line.backbone:<9}{params:>18} {flops:>26} {idle:>8}"]
+    if pinned := costs.pinned():
+        steps = ", ".join(f"{value:.2f}" for value in costs.steps())
+        text += [f"Fig. 6, {pinned.benchmark}, {pinned.method} with {STEPS[0]} to {STEPS[-1]} steps: {steps} G"]
+    text += ["Why rows differ from the paper, and what is counted but not used:"]
+    return "\n".join([*text, *(f"  {reason}" for reason in reasons(costs))])
+
+
+def reasons(costs: Costs) -> list[str]:
+    """Why rows differ from the printed figures, and what is counted but not used, each once."""
+    lines: dict[str, None] = {}
+    for line, cost in costs.lines():
+        if _differs(line.params_m, line.paper_params_m) or _differs(line.flops_g, line.paper_flops_g):
+            lines[f"{line.method}: {REASONS.get(line.method, 'not the printed figures; no reason is known')}"] = None
+        for group, what in ((cost.idle, "used by nothing"), (cost.training_only, "used in training alone")):
+            names = ", ".join(f"{name} {count / 1e6:.3f}" for name, count in group.items())
+            lines |= {f"{line.method} on {line.benchmark}: counted, but {what} (M): {names}": None} if group else {}
+    return list(lines)
+
+
+def cost_report(costs: Costs, throughput: float = THROUGHPUT) -> CostReport:
+    """What the page shows of a grid's costs."""
+    totals = costs.totals(throughput)
+    return CostReport(list(costs.networks(throughput)), totals, throughput, ASSUMED, reasons(costs))
+
+
+def hours_as_text(costs: Costs, throughput: float) -> str:
+    """Estimated GPU-hours of each table, and of the whole grid, in which a training that several tables show counts once.
+
+    Raises:
+        UserError: the throughput is not positive.
+    """
+    if not throughput > 0:
+        raise UserError(f"--throughput is {throughput:g}, but must be a positive number of multiply-adds a second, such as 2e13")
+    lines = [f"GPU-hours at {throughput:g} multiply-adds a second (the grid counts each training once)"]
+    lines += [f"  {name + ':':<12}{hours:9.1f}   ({count} trainings)" for name, hours, count in costs.totals(throughput)]
+    return "\n".join([*lines, ASSUMED])
+
+
+def as_records(costs: Costs) -> list[dict[str, Any]]:
+    """What `--json` prints, unrounded."""
+    return [asdict(line) for line, _ in costs.lines()]
+
+
+def _ours(cost: "Cost") -> tuple[float, float, float]:
+    """Parameters and idle ones in M, multiply-adds in G."""
+    return cost.parameters / 1e6, sum(cost.idle.values()) / 1e6, cost.multiply_adds / 1e9
+
+
+def _theirs(printed: dict[Key, float]) -> tuple[float | None, float | None]:
+    """The paper's parameters and multiply-adds, where it prints them."""
+    return printed.get(PARAMS.key), printed.get(FLOPS.key)
+
+
+def _beside(ours: float, paper: float | None) -> str:
+    return f"{ours:.3f}" + ("" if paper is None else f" ({paper:g})")
+
+
+def _differs(ours: float, paper: float | None) -> bool:
+    return paper is not None and round(ours) != paper

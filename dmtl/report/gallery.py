@@ -9,20 +9,18 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from PIL import Image
 
+from dmtl.benchmarks import benchmark
 from dmtl.config import Grid, Paths
 from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
-from dmtl.evaluation.maps import error, kind
 from dmtl.metrics.per_image import PerImage
-from dmtl.pictures import Legend, error_legend, error_picture, legend, picture
-from dmtl.report.layout import benchmark_title
+from dmtl.pictures.colours import Legend
+from dmtl.report.rendering import render, text_of
 from dmtl.report.results import main_backbone
-from dmtl.tasks import TASKS
+from dmtl.tasks import Task
 
 METHODS = (REFERENCE, "xtc", "diffusion_prediction")  # shown, in this order
 SETTING = "onelabel"
@@ -36,14 +34,14 @@ def image_scores(statistics: PerImage, ids: Sequence[str]) -> dict[str, dict[str
     """The headline metric of each image by itself; NaN where nothing in it counts."""
     place = {str(statistics.ids[k]): row for row, k in enumerate(statistics.index)}
     rows = [place[name] for name in ids]
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    scores: dict[str, dict[str, dict[str, float]]] = {}
     for stage, tables in statistics.tables.items():
-        of_images = found.setdefault(stage, {name: {} for name in ids})
+        scores[stage] = {name: {} for name in ids}
         for task, metric in statistics.metrics().items():
-            values = metric.scores(tables[task][rows])[TASKS[task].metric]
-            for name, value in zip(ids, values.tolist(), strict=True):
-                of_images[name][task] = value
-    return found
+            headline = next(iter(metric.scores(tables[task][rows]).values()))
+            for name, value in zip(ids, headline.tolist(), strict=True):
+                scores[stage][name][task] = value
+    return scores
 
 
 def load_galleries(grid: Grid, paths: Paths) -> list[Gallery]:
@@ -54,7 +52,7 @@ def load_galleries(grid: Grid, paths: Paths) -> list[Gallery]:
         for key, cell in grid.cells.items()
         if (cell.setting, cell.backbone, cell.scratch, cell.steps, cell.seed) == (SETTING, backbone, False, None, 0)
     }
-    keys = [shown.get((benchmark, method)) for benchmark in grid.benchmarks for method in METHODS]
+    keys = [shown.get((name, method)) for name in grid.benchmarks for method in METHODS]
     return [load_gallery(paths.gallery(key)) for key in keys if key and paths.gallery(key).exists()]
 
 
@@ -111,10 +109,10 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class Part:
-    """The gallery of one benchmark."""
+    """The gallery of one benchmark; `first` and `second` are the columns of scores that are compared at the start."""
 
     benchmark: str
-    methods: list[str]
+    title: str
     stops: list[str]
     images: list[Shown]
     legends: list[tuple[Legend, Legend]]
@@ -131,68 +129,71 @@ def gallery_html(galleries: Sequence[Gallery], scores: Mapping[str, Scores], tit
         galleries: of the cells to be shown (`load_galleries`); a benchmark whose reference method is not among them has no labels
             and is left out.
         scores: cell -> `image_scores` of it, where there are any.
-        titles: method -> its name for people.
+        titles: method -> its name for people; another shows its plain name.
         backbone: of the cells that are shown.
     """
-    parts = list(_parts(galleries, scores, titles))
-    if not parts:
-        return ""
-    environment = Environment(
-        loader=PackageLoader("dmtl.report"), autoescape=select_autoescape(["j2"]), undefined=StrictUndefined, trim_blocks=True
+    parts = []
+    for name in dict.fromkeys(gallery.about["benchmark"] for gallery in galleries):
+        several = [gallery for gallery in galleries if gallery.about["benchmark"] == name]
+        reference = next((gallery for gallery in several if "label" in gallery.stages()), None)
+        if reference is not None:
+            parts.append(_part(reference, [gallery for gallery in several if gallery.ids == reference.ids], scores, titles))
+    return render("gallery.html.j2", parts=parts, backbone=backbone, script=text_of("gallery.js")) if parts else ""
+
+
+def _part(reference: Gallery, galleries: Sequence[Gallery], scores: Mapping[str, Scores], titles: Mapping[str, str]) -> Part:
+    """What is shown of a benchmark: `reference` holds its images and labels."""
+    shown = benchmark(reference.about["benchmark"])
+    tasks = [shown.task(name) for name in reference.tasks()]
+    columns = _columns(galleries, scores, titles)
+    second = len(columns) - 1
+    return Part(
+        benchmark=shown.name,
+        title=shown.title,
+        stops=["label", *(stage for stage in STAGES if any(stage in gallery.stages() for gallery in galleries))],
+        images=[_shown(reference, galleries, k, tasks, titles) for k in range(len(reference.ids))],
+        legends=[(task.kind.legend(task), task.kind.error_legend(task)) for task in tasks],
+        columns=[title for title, _ in columns],
+        first=0,
+        second=second,
+        rows=list(_rows(reference, tasks, [values for _, values in columns], 0, second)) if second > 0 else [],
     )
-    script = files("dmtl.report").joinpath("templates/gallery.js").read_text(encoding="utf-8")
-    return environment.get_template("gallery.html.j2").render(
-        parts=parts, backbone=backbone, benchmark_title=benchmark_title, script=script
-    )
 
 
-def _parts(galleries: Sequence[Gallery], scores: Mapping[str, Scores], titles: Mapping[str, str]) -> Iterator[Part]:
-    for benchmark in dict.fromkeys(gallery.about["benchmark"] for gallery in galleries):
-        own = [gallery for gallery in galleries if gallery.about["benchmark"] == benchmark]
-        reference = next((gallery for gallery in own if "label" in gallery.stages()), None)
-        if reference is None:
-            continue
-        own = [gallery for gallery in own if gallery.ids == reference.ids]
-        columns = _columns(own, scores, titles)
-        second = len(columns) - 1
-        rows = list(_rows(reference, [values for _, values in columns], 0, second)) if len(columns) > 1 else []
-        yield Part(
-            benchmark=benchmark,
-            methods=[titles[gallery.about["method"]] for gallery in own],
-            stops=["label", *(stage for stage in STAGES if any(stage in gallery.stages() for gallery in own))],
-            images=[_shown(reference, own, k, titles) for k in range(len(reference.ids))],
-            legends=[(legend(benchmark, task), error_legend(benchmark, task)) for task in reference.tasks()],
-            columns=[title for title, _ in columns],
-            first=0,
-            second=second,
-            rows=rows,
-        )
+def _title(gallery: Gallery, titles: Mapping[str, str]) -> str:
+    method = gallery.about["method"]
+    return titles.get(method, method)
 
 
-def _shown(reference: Gallery, galleries: Sequence[Gallery], k: int, titles: Mapping[str, str]) -> Shown:
-    benchmark, name = reference.about["benchmark"], reference.ids[k]
+def _shown(reference: Gallery, galleries: Sequence[Gallery], k: int, tasks: Sequence[Task], titles: Mapping[str, str]) -> Shown:
+    """Image number `k` with every task."""
+    about, name = reference.about["benchmark"], reference.ids[k]
     strips = []
-    for task in reference.tasks():
-        what, lossless = TASKS[task].title.lower(), kind(task) != "normals"
-        truth = reference.map("label", task, k)
-        label = Picture(_uri(picture(benchmark, task, truth), lossless), f"Label, {what}, image {name}", "label")
-        panels = []
-        for gallery in galleries:
-            title = titles[gallery.about["method"]]
-            stack = [
-                Picture(_uri(picture(benchmark, task, gallery.map(stage, task, k)), lossless), f"{title}, {stage} {what}", stage)
-                for stage in STAGES
-                if stage in gallery.stages()
-            ]
-            wrong = error_picture(benchmark, task, error(task, gallery.map("final", task, k), truth))
-            panels.append(Panel(title, stack, Picture(_uri(wrong, True), f"{title}, error of final {what}", "error")))
-        strips.append(Strip(TASKS[task].title, label, panels))
-    photo = Picture(_uri(reference.image(k), False), f"Test image {name} of {benchmark}", "image")
-    return Shown(_anchor(benchmark, name), name, photo, strips)
+    for task in tasks:
+        truth, what = reference.map("label", task.name, k), task.title.lower()
+        label = Picture(_task_uri(task, truth), f"Label, {what}, image {name}", "label")
+        strips.append(Strip(task.title, label, [_panel(_title(g, titles), g, task, k, truth) for g in galleries]))
+    photo = Picture(_uri(reference.image(k), False), f"Test image {name} of {about}", "image")
+    return Shown(_anchor(about, name), name, photo, strips)
 
 
-def _anchor(benchmark: str, name: str) -> str:
-    return f"image-{benchmark}-{''.join(c if c.isalnum() else '-' for c in name)}"
+def _panel(title: str, gallery: Gallery, task: Task, k: int, truth: np.ndarray) -> Panel:
+    """What one method makes of one task of image number `k`, whose label map is `truth`."""
+    what = task.title.lower()
+    stages = [stage for stage in STAGES if stage in gallery.stages()]
+    maps = {stage: gallery.map(stage, task.name, k) for stage in stages}
+    stack = [Picture(_task_uri(task, values), f"{title}, {stage} {what}", stage) for stage, values in maps.items()]
+    wrong = task.kind.error_picture(task, task.kind.error(maps["final"], truth))
+    return Panel(title, stack, Picture(_uri(wrong, True), f"{title}, error of final {what}", "error"))
+
+
+def _anchor(benchmark_name: str, image: str) -> str:
+    return f"image-{benchmark_name}-{''.join(c if c.isalnum() else '-' for c in image)}"
+
+
+def _task_uri(task: Task, values: np.ndarray) -> str:
+    """A map's picture; without loss where its colours are those of classes or of a scale, which are read off."""
+    return _uri(task.kind.picture(task, values), task.kind.indexed or bool(task.kind.legend(task).stops))
 
 
 def _uri(pixels: np.ndarray, lossless: bool) -> str:
@@ -209,30 +210,29 @@ def _columns(galleries: Sequence[Gallery], scores: Mapping[str, Scores], titles:
     """A column for each method, and one more for initial predictions before the final ones."""
     columns: list[Column] = []
     for gallery in galleries:
-        found, title = scores.get(gallery.about["cell"], {}), titles[gallery.about["method"]]
+        stages, title = scores.get(gallery.about["cell"], {}), _title(gallery, titles)
         for stage in ("initial", "final"):
-            if stage in found:
-                columns.append((f"{title}, initial" if stage == "initial" else title, found[stage]))
+            if stage in stages:
+                columns.append((f"{title}, initial" if stage == "initial" else title, stages[stage]))
     return columns
 
 
 def _rows(
-    reference: Gallery, columns: Sequence[Mapping[str, Mapping[str, float]]], first: int, second: int
+    reference: Gallery, tasks: Sequence[Task], columns: Sequence[Mapping[str, Mapping[str, float]]], first: int, second: int
 ) -> Iterator[ScoreRow]:
     for name in reference.ids:
-        for task in reference.tasks():
-            about = TASKS[task]
-            values = [column[name].get(task, math.nan) for column in columns]
-            places = 4 if kind(task) == "depth" else 2
+        for task in tasks:
+            kind = task.kind
+            values = [column[name].get(task.name, math.nan) for column in columns]
             yield ScoreRow(
                 id=_anchor(reference.about["benchmark"], name),
                 name=name,
-                task=task,
-                title=f"{about.title}, {about.metric_title} {'↓' if about.lower_is_better else '↑'}",
-                lower_is_better=about.lower_is_better,
+                task=task.name,
+                title=f"{task.title}, {kind.metric_title} {'↓' if kind.lower_is_better else '↑'}",
+                lower_is_better=kind.lower_is_better,
                 values=values,
-                texts=["–" if math.isnan(value) else f"{value:.{places}f}" for value in values],
-                difference=_signed(relative_difference(values[first], values[second], about.lower_is_better)),
+                texts=["–" if math.isnan(value) else f"{value:.{kind.decimals}f}" for value in values],
+                difference=_signed(relative_difference(values[first], values[second], kind.lower_is_better)),
             )
 
 

@@ -1,6 +1,6 @@
 """Tables as LaTeX for a paper: `booktabs`, and `xcolor` for the printed figures in grey."""
 
-from dmtl.report.layout import Line, Number, Section, benchmark_title
+from dmtl.report.layout import Line, Number, Section
 
 _SPECIAL = {name: rf"\{name}" for name in "&%#_"}
 _SYMBOLS = {"–": "--", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$"}
@@ -8,13 +8,13 @@ _PLAIN = str.maketrans(_SPECIAL | _SYMBOLS)
 
 
 def latex(table: int, parts: list[Section], scale: str) -> str:
-    """A whole table as a `table` environment a benchmark."""
+    """A whole table as one `table` environment per benchmark."""
     head = f"% Table {table}, scale {scale}. Needs \\usepackage{{booktabs,xcolor}}."
     return "\n".join([head, *(_environment(table, section, scale) for section in parts)]) + "\n"
 
 
 def _environment(table: int, section: Section, scale: str) -> str:
-    caption = f"Table {table} of DiffusionMTL on {benchmark_title(section.benchmark)}, scale {scale}: ours, the paper's in grey."
+    caption = f"Table {table} of DiffusionMTL on {section.title}, scale {scale}: ours, the paper's in grey."
     return "\n".join(
         [
             r"\begin{table}",

@@ -1,16 +1,16 @@
-"""A table as people read it: the entries of one benchmark as lines and columns, for every format alike."""
+"""A table as people read it: the numbers of one benchmark as lines and columns, for every format alike."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dmtl.benchmarks import benchmark
+from dmtl.config import Grid
 from dmtl.report import published
-from dmtl.report.entries import METHODS, SETTINGS, Column, Entry
-from dmtl.tasks import TASKS
+from dmtl.report.columns import Column
+from dmtl.report.published import Row
+from dmtl.report.table_cells import SETTING_TITLES, TableCell
 
-COSTS = {"params_m": "#Params M", "flops_g": "FLOPs G", "train_memory_mb": "Train memory MB"}
-LOWER_IS_BETTER = {column: kind.lower_is_better for task, kind in TASKS.items() for column in [(task, kind.metric)]}
 DASH = "–"
-TITLES = {"pascal": "PASCAL", "nyud": "NYUD", "cityscapes": "Cityscapes"}
 
 
 @dataclass(frozen=True)
@@ -29,35 +29,42 @@ class Number:
         """Ours, such as `42.00 ± 2.83`, or a dash."""
         if self.ours is None:
             return DASH
-        return form(self.ours, self.column) + ("" if self.sd is None else f" ± {form(self.sd, self.column)}")
+        return self.column.form(self.ours) + ("" if self.sd is None else f" ± {self.column.form(self.sd)}")
 
     @property
     def paper_text(self) -> str:
         """The paper's figure, or nothing."""
-        return "" if self.paper is None else form(self.paper, self.column)
+        return "" if self.paper is None else self.column.form(self.paper)
 
     @property
     def difference_text(self) -> str:
         """Ours minus the paper's, signed, where the two can be compared and the sign means better or worse."""
-        return "" if self.better is None or self.difference is None else f"{self.difference:+{_places(self.column)}f}"
+        return "" if self.better is None or self.difference is None else self.column.form(self.difference, "+")
 
     @property
     def better(self) -> bool | None:
         """Whether ours is better than the paper's; None where they cannot be compared."""
-        if self.difference is None or self.column[1] in COSTS:
+        if self.difference is None or self.column.lower_is_better is None:
             return None
-        return self.difference < 0 if LOWER_IS_BETTER.get(self.column) else self.difference > 0
+        return self.difference < 0 if self.column.lower_is_better else self.difference > 0
 
 
 @dataclass(frozen=True)
 class Line:
     """One method; `copied` lines are figures that the paper took from [6], of other networks."""
 
-    setting: str
-    backbone: str
+    row: Row
     method: str
     numbers: list[Number]
     copied: bool = False
+
+    @property
+    def setting(self) -> str:
+        return SETTING_TITLES[self.row.setting]
+
+    @property
+    def backbone(self) -> str:
+        return self.row.backbone
 
 
 @dataclass(frozen=True)
@@ -69,78 +76,59 @@ class Section:
     lines: list[Line]
 
     @property
+    def title(self) -> str:
+        """The benchmark's name for people."""
+        return benchmark(self.benchmark).title
+
+    @property
     def headings(self) -> list[str]:
         """What stands over the numbers."""
-        return [heading(column) for column in self.columns]
+        return [column.heading for column in self.columns]
 
     @property
     def backbones(self) -> list[str]:
         """The backbones that the lines have."""
         return list(dict.fromkeys(line.backbone for line in self.lines))
 
-
-def sections(table: int, entries: list[Entry]) -> list[Section]:
-    """A table's entries as one section a benchmark."""
-    found = []
-    for benchmark in dict.fromkeys(entry.benchmark for entry in entries):
-        own = [entry for entry in entries if entry.benchmark == benchmark]
-        columns = list(dict.fromkeys(entry.column for entry in own))
-        found.append(Section(benchmark, columns, list(_lines(table, own, columns))))
-    return found
+    @property
+    def spread(self) -> bool:
+        """Whether several seeds were trained of any line."""
+        return any(number.sd is not None for line in self.lines for number in line.numbers)
 
 
-def _lines(table: int, entries: list[Entry], columns: list[Column]) -> Iterator[Line]:
-    best = _best(entries)
-    for row in dict.fromkeys(entry.row for entry in entries):
-        numbers = [
-            Number(e.column, e.ours, e.sd, e.paper, e.difference, best=e in best) for e in entries if e.row == row
-        ]  # in the order of the columns
-        yield Line(SETTINGS[row.setting], row.backbone, METHODS.get(row.method, row.method), numbers)
+def sections(table: int, cells: list[TableCell], grid: Grid) -> list[Section]:
+    """A table's numbers as one section per benchmark."""
+    parts = []
+    for name in dict.fromkeys(cell.benchmark for cell in cells):
+        numbers = [cell for cell in cells if cell.benchmark == name]
+        columns = list(dict.fromkeys(cell.column for cell in numbers))
+        parts.append(Section(name, columns, list(_lines(table, numbers, columns, grid))))
+    return parts
+
+
+def _lines(table: int, cells: list[TableCell], columns: list[Column], grid: Grid) -> Iterator[Line]:
+    best = _best(cells)
+    for row in dict.fromkeys(cell.row for cell in cells):
+        title, of_row = grid.title(row.method), [cell for cell in cells if cell.row == row]  # in the order of the columns
+        yield Line(row, title, [Number(c.column, c.ours, c.sd, c.paper, c.difference, best=c in best) for c in of_row])
         copied = published.figures(table, row, source="[6]")
         if copied:
-            title = f"{METHODS[row.method].rstrip('*')} of [6], another network"
-            yield Line(SETTINGS[row.setting], row.backbone, title, [Number(c, paper=copied.get(c)) for c in columns], copied=True)
+            numbers = [Number(column, paper=copied.get(column.key)) for column in columns]
+            yield Line(row, f"{title.rstrip('*')} of [6], another network", numbers, copied=True)
 
 
-def _best(entries: list[Entry]) -> set[Entry]:
+def _best(cells: list[TableCell]) -> set[TableCell]:
     """The best of ours in each column, setting and backbone, the constant aside."""
-    groups: dict[tuple, list[Entry]] = {}
-    for entry in entries:
-        if entry.ours is not None and entry.method != "constant" and entry.metric not in COSTS:
-            groups.setdefault((entry.column, entry.setting, entry.backbone), []).append(entry)
+    groups: dict[tuple, list[TableCell]] = {}
+    for cell in cells:
+        if cell.ours is not None and cell.method != "constant" and cell.column.lower_is_better is not None:
+            groups.setdefault((cell.column, cell.setting, cell.backbone), []).append(cell)
     return {_best_of(group) for group in groups.values() if len(group) > 1}
 
 
-def _best_of(group: list[Entry]) -> Entry:
-    sign = -1 if LOWER_IS_BETTER.get(group[0].column) else 1
-    return max(group, key=lambda entry: sign * (entry.ours or 0))
-
-
-def benchmark_title(benchmark: str) -> str:
-    """A benchmark's name for people; an unknown one as it is."""
-    return TITLES.get(benchmark, benchmark)
-
-
-def heading(column: Column) -> str:
-    """Task, metric, unit and the direction of better."""
-    task, metric = column
-    if not task:
-        return COSTS.get(metric, "Δm % ↑")
-    kind = TASKS[task]
-    unit = "" if kind.unit == "as stored" else f" {kind.unit}"
-    return f"{kind.title}: {kind.metric_title}{unit} {'↓' if kind.lower_is_better else '↑'}"
-
-
-def form(value: float, column: Column) -> str:
-    """A number with as many places as the paper gives it."""
-    return f"{value:{_places(column)}f}"
-
-
-def _places(column: Column) -> str:
-    task, metric = column
-    if metric in COSTS:
-        return ".0"
-    return ".4" if task == "depth" else ".2"
+def _best_of(group: list[TableCell]) -> TableCell:
+    sign = -1 if group[0].column.lower_is_better else 1
+    return max(group, key=lambda cell: sign * (cell.ours or 0))
 
 
 def provenance(scale: str) -> str:

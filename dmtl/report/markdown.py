@@ -1,20 +1,20 @@
 """Tables as Markdown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from statistics import mean
 
-from dmtl.report.entries import METHODS, SETTINGS
-from dmtl.report.layout import Line, Number, Section, benchmark_title, form, heading, provenance
+from dmtl.report.columns import headline_columns
+from dmtl.report.layout import Line, Number, Section, provenance
 from dmtl.report.results import Results
-from dmtl.tasks import TASKS
+
+BEFORE = ("# labels", "Backbone", "Method")  # the columns before the numbers
 
 
 def markdown(table: int, parts: list[Section], results: Results, scale: str) -> str:
     """A whole table as a Markdown page."""
     lines = [f"# Table {table}, scale {scale}", "", provenance(scale), ""]
     for section in parts:
-        header = ["# labels", "Backbone", "Method", *section.headings]
-        lines += [f"## {benchmark_title(section.benchmark)}", "", *_grid(header, map(_fields, section.lines), numbers_from=3), ""]
+        lines += [f"## {section.title}", "", *_grid([*BEFORE, *section.headings], map(_fields, section.lines)), ""]
         lines += _initial_against_final(section, results)
     return "\n".join(lines)
 
@@ -32,24 +32,25 @@ def _number(number: Number, copied: bool) -> str:
 
 
 def _initial_against_final(section: Section, results: Results) -> list[str]:
-    rows = [row for row in results if row.benchmark == section.benchmark and results[row].initial]
-    shown = {(line.setting, line.backbone, line.method) for line in section.lines}
-    rows = [row for row in rows if (SETTINGS[row.setting], row.backbone, METHODS.get(row.method, row.method)) in shown]
-    if not rows:
+    lines = {line.row: line for line in section.lines if not line.copied}
+    shown = [line for row in results if (line := lines.get(row)) and results[row].initial]
+    if not shown:
         return []
-    columns = [(task, TASKS[task].metric) for task in results[rows[0]].final[0]]
-    body = []
-    for row in rows:
-        trained = results[row]
-        initial, final = (
-            {task: mean(s[task] for s in seeds) for task, _ in columns} for seeds in (trained.initial, trained.final)
-        )
-        pairs = [f"{form(initial[c[0]], c)} → {form(final[c[0]], c)}" for c in columns]
-        body.append([SETTINGS[row.setting], row.backbone, METHODS.get(row.method, row.method), *pairs])
-    header = ["# labels", "Backbone", "Method", *map(heading, columns)]
-    return ["Initial → final predictions:", "", *_grid(header, body, numbers_from=3), ""]
+    tasks = list(results[shown[0].row].final[0])
+    columns = headline_columns(section.benchmark)
+    body = ([line.setting, line.backbone, line.method, *_pairs(section.benchmark, tasks, line, results)] for line in shown)
+    header = [*BEFORE, *(columns[task].heading for task in tasks)]
+    return ["Initial → final predictions:", "", *_grid(header, body), ""]
 
 
-def _grid(header: list[str], body: Iterable[list[str]], numbers_from: int) -> list[str]:
-    rule = ["---"] * numbers_from + ["---:"] * (len(header) - numbers_from)
+def _pairs(benchmark: str, tasks: list[str], line: Line, results: Results) -> Iterator[str]:
+    """Each task's initial and final score."""
+    trained, columns = results[line.row], headline_columns(benchmark)
+    for task in tasks:
+        initial, final = (mean(seed[task] for seed in seeds) for seeds in (trained.initial, trained.final))
+        yield f"{columns[task].form(initial)} → {columns[task].form(final)}"
+
+
+def _grid(header: list[str], body: Iterable[list[str]]) -> list[str]:
+    rule = ["---"] * len(BEFORE) + ["---:"] * (len(header) - len(BEFORE))
     return [f"| {' | '.join(fields)} |" for fields in (header, rule, *body)]

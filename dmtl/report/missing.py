@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from dmtl.benchmarks import benchmark
 from dmtl.config import Grid
 from dmtl.evaluation.gallery import REFERENCE
-from dmtl.report.entries import METHODS, SETTINGS, StepEntry, columns, table_rows, tables
-from dmtl.report.layout import benchmark_title
+from dmtl.report.columns import TRAIN_MEMORY
 from dmtl.report.published import Row
 from dmtl.report.results import Results, row_of
+from dmtl.report.steps import StepsCell
+from dmtl.report.table_cells import SETTING_TITLES, columns, table_rows, tables
 
 
 class Gap(NamedTuple):
@@ -18,44 +20,52 @@ class Gap(NamedTuple):
     command: str = ""
 
 
-def missing(grid: Grid, results: Results, steps: Sequence[StepEntry], shown: Sequence[str], scale: str) -> Iterator[Gap]:
+def missing(grid: Grid, results: Results, steps: Sequence[StepsCell], shown: Sequence[str], scale: str) -> Iterator[Gap]:
     """Every gap of a report.
 
     Args:
         shown: benchmarks of which there are pictures.
     """
-    planned = {row_of(cell) for cell in grid.cells.values() if cell.steps is None}
     for table in tables(grid):
         rows = table_rows(table, grid)
-        for benchmark in dict.fromkeys(row.benchmark for row in rows):
-            own = [row for row in rows if row.benchmark == benchmark]
-            name = f"Table {table}, {benchmark_title(benchmark)}"
-            not_run = [row for row in own if row in planned and row not in results]
-            if not_run:
-                yield Gap(f"{name}: {len(not_run)} of {len(own)} rows were not run ({_named(not_run)}).", _how(table, scale))
-            unplanned = [row for row in own if row not in planned]
-            if unplanned:
-                yield Gap(f"{name}: the grid has no cell for {len(unplanned)} of {len(own)} rows ({_named(unplanned)}).")
-            yield from _without_reference(name, own, results)
-            if ("", "train_memory_mb") in columns(table, benchmark):
-                yield Gap(f"{name}: training memory of ours was not measured; that takes a GPU.")
-    pinned = {(row_of(cell), cell.steps) for cell in grid.cells.values() if cell.steps is not None}
-    there = {(Row(e.benchmark, e.setting, e.method, e.backbone), e.steps) for e in steps}
-    if pinned - there:
-        yield Gap(f"Diffusion steps (Fig. 6): {len(pinned - there)} of {len(pinned)} cells that pin their steps were not run.")
-    for benchmark in grid.benchmarks:
-        if benchmark not in shown:
-            text = f"Test images of {benchmark_title(benchmark)}: the evaluation of {METHODS[REFERENCE]}, one label an image, "
+        for name in dict.fromkeys(row.benchmark for row in rows):
+            yield from _of_table(table, name, [row for row in rows if row.benchmark == name], grid, results, scale)
+    yield from _of_steps(grid, steps)
+    for name in grid.benchmarks:
+        if name not in shown:
+            text = f"Test images of {benchmark(name).title}: the evaluation of {grid.title(REFERENCE)}, one label an image, "
             yield Gap(f"{text}leaves the images and labels, and what it leaves is not there.")
 
 
-def _named(rows: Sequence[Row]) -> str:
+def _of_table(table: int, benchmark_name: str, rows: Sequence[Row], grid: Grid, results: Results, scale: str) -> Iterator[Gap]:
+    """The gaps of what a table says of one benchmark."""
+    planned = {row_of(cell) for cell in grid.cells.values() if cell.steps is None}
+    name = f"Table {table}, {benchmark(benchmark_name).title}"
+    not_run = [row for row in rows if row in planned and row not in results]
+    if not_run:
+        yield Gap(f"{name}: {len(not_run)} of {len(rows)} rows were not run ({_named(not_run, grid)}).", _how(table, scale))
+    unplanned = [row for row in rows if row not in planned]
+    if unplanned:
+        yield Gap(f"{name}: the grid has no cell for {len(unplanned)} of {len(rows)} rows ({_named(unplanned, grid)}).")
+    yield from _without_reference(name, rows, grid, results)
+    if TRAIN_MEMORY in columns(table, benchmark_name):
+        yield Gap(f"{name}: training memory of ours was not measured; that takes a GPU.")
+
+
+def _of_steps(grid: Grid, steps: Sequence[StepsCell]) -> Iterator[Gap]:
+    pinned = {(row_of(cell), cell.steps) for cell in grid.cells.values() if cell.steps is not None}
+    missed = pinned - {(cell.row, cell.steps) for cell in steps}
+    if missed:
+        yield Gap(f"Diffusion steps (Fig. 6): {len(missed)} of {len(pinned)} cells that pin their steps were not run.")
+
+
+def _named(rows: Sequence[Row], grid: Grid) -> str:
     """Their methods by setting and, where there are several, backbone."""
     several = len({row.backbone for row in rows}) > 1
     groups: dict[str, list[str]] = {}
     for row in rows:
-        group = SETTINGS[row.setting] + (f", {row.backbone}" if several else "")
-        groups.setdefault(group, []).append(METHODS.get(row.method, row.method))
+        group = SETTING_TITLES[row.setting] + (f", {row.backbone}" if several else "")
+        groups.setdefault(group, []).append(grid.title(row.method))
     return "; ".join(f"{group}: {', '.join(methods)}" for group, methods in groups.items())
 
 
@@ -65,11 +75,10 @@ def _how(table: int, scale: str) -> str:
     return f"{'dvc repro' if scale == 'demo' else f'dvc exp run -S scale={scale}'} $(python -m dmtl cells --table {table})"
 
 
-def _without_reference(name: str, rows: Sequence[Row], results: Results) -> Iterator[Gap]:
+def _without_reference(name: str, rows: Sequence[Row], grid: Grid, results: Results) -> Iterator[Gap]:
     """Rows that were run and have no Delta_m, since it is relative to single tasks."""
-    groups = dict.fromkeys((row.setting, row.backbone) for row in rows if row in results)
-    for setting, backbone in groups:
+    for setting, backbone in dict.fromkeys((row.setting, row.backbone) for row in rows if row in results):
         reference = Row(rows[0].benchmark, setting, "single_task", backbone)
         if reference not in results:
-            single = METHODS["single_task"]
-            yield Gap(f"{name}: no Δm for {SETTINGS[setting]}, {backbone}, since {single} has no result there.")
+            single = grid.title(reference.method)
+            yield Gap(f"{name}: no Δm for {SETTING_TITLES[setting]}, {backbone}, since {single} has no result there.")

@@ -8,8 +8,8 @@ from statistics import mean, stdev
 from dmtl.config import Cell, Grid, Paths
 from dmtl.files import read_json
 from dmtl.metrics.delta import delta_m
+from dmtl.report.columns import headline_columns, lower_is_better
 from dmtl.report.published import Row
-from dmtl.tasks import TASKS
 
 Scores = dict[str, float]  # task -> its headline metric
 
@@ -25,11 +25,11 @@ class Trained:
         """The mean final scores over seeds."""
         return {task: mean(seed[task] for seed in self.final) for task in self.final[0]}
 
-    def add(self, metrics: dict) -> None:
+    def add(self, benchmark: str, metrics: dict) -> None:
         """Take up the `metrics` of one more seed's result file."""
-        self.final.append(headline(metrics["final"]))
+        self.final.append(headline(benchmark, metrics["final"]))
         if metrics["initial"]:
-            self.initial.append(headline(metrics["initial"]))
+            self.initial.append(headline(benchmark, metrics["initial"]))
 
 
 Results = dict[Row, Trained]
@@ -42,7 +42,7 @@ class Run:
     key: str
     cell: Cell
     seed: int
-    identity: str  # SHA-256 over configuration, training shard and code
+    fingerprint: str  # SHA-256 over configuration, training shard and code
     history: list[dict]
 
 
@@ -62,7 +62,7 @@ def load_results(grid: Grid, paths: Paths) -> Results:
     results: Results = {}
     for cell, metrics in _evaluated(grid, paths):
         if cell.steps is None:
-            results.setdefault(row_of(cell), Trained()).add(metrics)
+            results.setdefault(row_of(cell), Trained()).add(cell.benchmark, metrics)
     return results
 
 
@@ -71,18 +71,18 @@ def load_steps(grid: Grid, paths: Paths) -> dict[Row, dict[int, Trained]]:
     results: dict[Row, dict[int, Trained]] = {}
     for cell, metrics in _evaluated(grid, paths):
         if cell.steps is not None:
-            results.setdefault(row_of(cell), {}).setdefault(cell.steps, Trained()).add(metrics)
+            results.setdefault(row_of(cell), {}).setdefault(cell.steps, Trained()).add(cell.benchmark, metrics)
     return results
 
 
 def load_runs(grid: Grid, paths: Paths) -> list[Run]:
     """Every cell that has been evaluated."""
-    found = []
+    runs = []
     for key, cell in grid.cells.items():
         if paths.result(key).exists():
             content = read_json(paths.result(key))
-            found.append(Run(key, cell, content["seed"], content.get("identity") or "", content.get("history") or []))
-    return found
+            runs.append(Run(key, cell, content["seed"], content.get("fingerprint") or "", content.get("history") or []))
+    return runs
 
 
 def relative_gains(row: Row, scores: list[Scores], results: Results) -> list[float]:
@@ -94,7 +94,8 @@ def relative_gains(row: Row, scores: list[Scores], results: Results) -> list[flo
     if reference is None or row.method == "single_task":
         return []
     single = reference.mean()
-    return [delta_m(seed, single) for seed in scores]
+    errors = lower_is_better(row.benchmark)
+    return [delta_m(seed, single, errors) for seed in scores]
 
 
 def spread(values: list[float]) -> float | None:
@@ -108,6 +109,7 @@ def _evaluated(grid: Grid, paths: Paths) -> Iterator[tuple[Cell, dict]]:
             yield cell, read_json(paths.result(key))["metrics"]
 
 
-def headline(scores: dict[str, dict[str, float]]) -> Scores:
+def headline(benchmark: str, scores: dict[str, dict[str, float]]) -> Scores:
     """Each task's headline metric of one stage of a result file."""
-    return {task: values[TASKS[task].metric] for task, values in scores.items()}
+    columns = headline_columns(benchmark)
+    return {task: values[columns[task].metric] for task, values in scores.items()}

@@ -1,4 +1,4 @@
-"""How the losses of several tasks become one gradient: `optim.balance` (models.md 6.3, 6.5).
+"""How the losses of several tasks become one gradient: `optim.balance` (docs/methods.md, "Balancing").
 
 One balance a network under training; the loop calls its `backward` once a step and knows no more of it. Only the tasks that a
 batch labels take part; a method's own term, whose name is no task, is added as it is.
@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from dmtl.config import Optim, Training
+from dmtl.config import Optim, TrainingConfig
 from dmtl.errors import UserError
 from dmtl.models.shared.method import Maps, Method
 from dmtl.training.dibs import dibs_weights
@@ -179,7 +179,7 @@ class GradientBalance(Balance):
         return int(np.random.SeedSequence([self._seed, *step]).generate_state(1)[0])
 
 
-def balance_for(training: Training, network: Method, fabric: Fabric) -> Balance:
+def balance_for(training: TrainingConfig, network: Method, fabric: Fabric) -> Balance:
     """The balance of one network; `fixed` for a network of a single task, which has nothing to balance.
 
     Raises:

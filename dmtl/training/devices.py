@@ -1,4 +1,4 @@
-"""The devices of one training: Fabric's, and what several processes must agree on (pipeline.md A5).
+"""The devices of one training: Fabric's, and what several processes must agree on (docs/pipeline.md, "Several devices").
 
 Fabric starts or finds the processes (its own, torchrun's, Slurm's). Each takes its share of the same global batch, and what they
 compute together is what one would: gradients and losses are sums over the global batch, batch norm sees all of it, and noise
@@ -16,13 +16,13 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from dmtl.config import Train
+from dmtl.config import Recipe
 from dmtl.errors import UserError
 from dmtl.models.shared.backbone import has_timm
 
 
 @contextmanager
-def launched(recipe: Train) -> Iterator[Fabric]:
+def launched(recipe: Recipe) -> Iterator[Fabric]:
     """Fabric on the devices that the recipe asks for; processes that it started do not outlive the first one.
 
     Raises:

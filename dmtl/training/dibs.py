@@ -1,7 +1,7 @@
 """DiBS-MTL: weights by direction-based bargaining, blind to how single losses are scaled.
 
 Murthy et al., Monotonic Transformation Invariant Multi-task Learning, https://arxiv.org/abs/2509.23948; constants of the released
-code in models.md 6.3.
+code in docs/methods.md, "Balancing".
 """
 
 import torch
@@ -15,7 +15,7 @@ def dibs_weights(gramian: Tensor, iterations: int, rate: float) -> Tensor:
     `iterations` times down all u_i at once, along each by `rate` times the distance to what that task prefers, and no further
     once it has left the ball. With the step as -sum c_j u_j the cosines U are enough: d_i^2 = 1 - 2 (U c)_i + c' U c. The radius
     is the unit here: it scales all weights alike, and they are brought to average 1 anyway, since the released ones (about 1e-5)
-    would drown in Adam's epsilon (models.md 6.3.9).
+    would drown in Adam's epsilon (docs/methods.md, "Balancing").
 
     Args:
         gramian: `(T, T)`, g_i . g_j, with a positive diagonal.

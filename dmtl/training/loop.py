@@ -1,14 +1,12 @@
-"""The training loop, one for all methods (the paper's A.2, models.md 1.2).
+"""The training loop, one for all methods (the paper's A.2).
 
 Everything random is a function of (seed, epoch, image), so a state is complete with weights, optimiser, balance and
 position, and a training that was interrupted ends as one that was not.
 """
 
-import hashlib
 import signal
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,20 +14,21 @@ import torch
 from lightning_fabric import Fabric
 from tqdm import tqdm
 
-from dmtl.config import Cell, Paths, Train, Training, digest, flat
+from dmtl.config import Paths, Recipe, TrainingConfig
 from dmtl.data.loading import EpochBatches, TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
-from dmtl.errors import UserError
+from dmtl.errors import UserError, nearest
 from dmtl.files import write_json
 from dmtl.models import build, save_weights
 from dmtl.models.shared.backbone import load_imagenet_weights
 from dmtl.models.shared.method import Method
-from dmtl.tracking import Tracker, track
+from dmtl.tracking.training import Tracker, track
 from dmtl.training.balance import Balance, balance_for
-from dmtl.training.checkpoint import Scratch
+from dmtl.training.checkpoint import ResumeState
 from dmtl.training.compiling import compile_parts
 from dmtl.training.devices import Agreement, launched, share_of, synchronise_batch_norm
 from dmtl.training.epoch_losses import GRADIENT, EpochLosses
+from dmtl.training.fingerprint import Fingerprint, fingerprint_of
 
 History = list[dict[str, Any]]  # one entry an epoch: network, epoch, learning rate, mean losses, weights of the balance
 
@@ -48,11 +47,12 @@ class Position:
 class Run:
     """One training under way."""
 
-    training: Training
+    training: TrainingConfig
     shard: Shard
     model: Method
     fabric: Fabric
-    scratch: Scratch
+    fingerprint: Fingerprint
+    resume: ResumeState
     tracker: Tracker
     stop: "StopSignal"
     balance: Balance = field(init=False)  # of the network under training
@@ -60,41 +60,49 @@ class Run:
     history: History = field(default_factory=list)
 
     @property
-    def recipe(self) -> Train:
+    def recipe(self) -> Recipe:
         return self.training.recipe
 
 
-def train(training: Training, paths: Paths) -> None:
+def train(training: TrainingConfig, paths: Paths) -> None:
     """Train a cell and write its model folder; goes on from the last checkpoint where there is one.
 
     Raises:
         UserError: the shard is missing, the loss is not finite, or the cell is being trained elsewhere.
         SystemExit: it was told to stop (128 + signal); everything up to the last step is kept.
     """
-    name = training.cell.name()
     shard = Shard(paths.shard(training.cell.benchmark, "train"))
-    unweighted = [task for task in shard.outputs if task not in training.recipe.task_weights]
-    if unweighted:
-        raise UserError(f"params.yaml: task_weights of {training.cell.benchmark} lacks '{unweighted[0]}': give it a weight")
-    parts = parts_of(training, shard.path)
+    _require_weights(training, shard)
+    fingerprint = fingerprint_of(training, shard.path)
     with ExitStack() as stack:
         fabric = stack.enter_context(launched(training.recipe))
         first = fabric.is_global_zero
-        about = flat(parts)
-        scratch = stack.enter_context(Scratch(paths.root, f"{paths.scale}/{name}", digest(parts), about, owner=first))
-        tracker = stack.enter_context(track(training, paths, scratch.folder, parts)) if first else Tracker()
+        name = f"{paths.scale}/{training.name}"
+        resume = stack.enter_context(ResumeState(paths.root, name, fingerprint, owner=first))
+        tracker = stack.enter_context(track(training, paths, resume.folder, fingerprint)) if first else Tracker()
         model = _network(training, shard, fabric)
         stop = stack.enter_context(StopSignal())
-        run = Run(training, shard, model, fabric, scratch, tracker, stop)
+        run = Run(training, shard, model, fabric, fingerprint, resume, tracker, stop)
         _fit_all(run)
         if first:
-            _write_model(run, paths, digest(parts))
+            _write_model(run, paths)
 
 
-def _network(training: Training, shard: Shard, fabric: Fabric) -> Method:
+def _require_weights(training: TrainingConfig, shard: Shard) -> None:
+    """UserError where the recipe's task weights are not of the shard's tasks."""
+    where, weights = f"params.yaml: task_weights of {training.cell.benchmark}", training.recipe.task_weights
+    for task in shard.outputs:
+        if task not in weights:
+            raise UserError(f"{where} lacks '{task}': give it a weight")
+    for task in weights:
+        if task not in shard.outputs:
+            raise UserError(f"{where}: '{task}' is not one of its tasks; {nearest(task, shard.outputs)}")
+
+
+def _network(training: TrainingConfig, shard: Shard, fabric: Fabric) -> Method:
     """A freshly initialised network, the same in every process."""
     torch.manual_seed(training.seed)
-    model = build(training.network(shard.outputs))
+    model = build(training.network(shard.outputs, shard.described_kinds))
     if training.pretrained:
         load_imagenet_weights(model, training.cell.backbone)
     synchronise_batch_norm(model, fabric)
@@ -111,12 +119,12 @@ def _fit_all(run: Run) -> None:
     networks = list(run.model.trainings())
     datasets = [_dataset(run, network) for _, network in networks]
     steps = [run.recipe.epochs * _batches(data, run.recipe) for data in datasets]
-    state = run.scratch.load()
+    state = run.resume.load()
     _restore_position(run, state)
     done = sum(steps[: run.position.network])
     if networks and run.position.network < len(networks):
         done += run.position.epoch * _batches(datasets[run.position.network], run.recipe) + run.position.batch
-    with tqdm(total=sum(steps), initial=done, desc=run.training.cell.name(), unit="step", disable=_quiet(run)) as bar:
+    with tqdm(total=sum(steps), initial=done, desc=run.training.name, unit="step", disable=_quiet(run)) as bar:
         for number in range(run.position.network, len(networks)):
             _fit(run, networks[number], datasets[number], state, bar)
             run.position = Position(network=number + 1)
@@ -156,7 +164,7 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
             run.position.batch += 1
             bar.update()
             signalled = stop(run.stop.requested)
-            if signalled or run.scratch.due():
+            if signalled or run.resume.due():
                 _save(run, wrapped.optimizer, epoch_losses, signalled)
         _end_epoch(run, name, rate, epoch_losses, bar)
 
@@ -185,7 +193,7 @@ def _save(run: Run, optimiser: torch.optim.Optimizer, losses: EpochLosses, signa
         "history": run.history,
     }
     try:
-        run.scratch.save(state)
+        run.resume.save(state)
     except UserError as error:
         if signalled:
             raise
@@ -200,7 +208,7 @@ def _restore_position(run: Run, state: dict[str, Any] | None) -> None:
         run.position, run.history = Position(**state["position"]), state["history"]
         if run.fabric.is_global_zero:
             where = f"epoch {run.position.epoch + 1}, batch {run.position.batch + 1}"
-            tqdm.write(f"{run.training.cell.name()}: going on at {where}")
+            tqdm.write(f"{run.training.name}: going on at {where}")
 
 
 def _require_finite(run: Run, losses: EpochLosses) -> None:
@@ -215,8 +223,8 @@ def _require_finite(run: Run, losses: EpochLosses) -> None:
     images = ", ".join(data.ids(index for _, index in next(iter(order))))
     what = "gradient" if name == GRADIENT else f"loss of {name}"
     raise UserError(
-        f"{run.training.cell.name()}: the {what} is not finite in epoch {run.position.epoch + 1}, batch {step + 1} "
-        f"(images {images}); the last good checkpoint, if any, stays in {run.scratch.folder}; try a lower learning_rate"
+        f"{run.training.name}: the {what} is not finite in epoch {run.position.epoch + 1}, batch {step + 1} "
+        f"(images {images}); the last good checkpoint, if any, stays in {run.resume.folder}; try a lower learning_rate"
     )
 
 
@@ -230,46 +238,27 @@ def _dataset(run: Run, network: Method) -> TrainingSet:
     return TrainingSet(run.shard, training.cell.setting, network.tasks, training.seed, recipe.augmentation)
 
 
-def _batches(data: TrainingSet, recipe: Train) -> int:
+def _batches(data: TrainingSet, recipe: Recipe) -> int:
     """Steps an epoch."""
     return len(EpochBatches(len(data), recipe.batch, data.seed, epoch=0))
 
 
-def _write_model(run: Run, paths: Paths, identity: str) -> None:
+def _write_model(run: Run, paths: Paths) -> None:
     """model.safetensors, history.json and, last, model.json, whose presence therefore means that all is there."""
-    folder = paths.model(run.training.cell.name())
+    folder = paths.model(run.training.name)
     save_weights(folder, run.model)
     write_json(folder / "history.json", run.history)
     description = {
-        "cell": run.training.cell.name(),
+        "cell": run.training.name,
         "scale": paths.scale,
         "seed": run.training.seed,
         "benchmark": run.training.cell.benchmark,
         "size": list(map(int, run.shard.size)),
-        "network": run.training.network(run.shard.outputs).model_dump(mode="json"),
+        "network": run.training.network(run.shard.outputs, run.shard.described_kinds).model_dump(mode="json"),
         "precision": run.recipe.precision,
-        "identity": identity,
+        "fingerprint": run.fingerprint.value,
     }
     write_json(folder / "model.json", description)
-
-
-def parts_of(training: Training, shard: Path) -> dict[str, Any]:
-    """What decides a training's weights: its configuration, and hashes of its data and of its code."""
-    code = digest(*map(_sha256, code_of(training.cell)))
-    return {"config": training.model_dump(mode="json"), "data": _sha256(shard), "code": code}
-
-
-def code_of(cell: Cell) -> list[Path]:
-    """The source files that decide a cell's weights, as dvc.yaml lists them: a checkpoint of other code is not gone on with."""
-    package = Path(__file__).resolve().parents[1]
-    files = [package / "tasks.py", package / "losses.py", package / "models" / f"{cell.method}.py"]
-    folders = ("data", "training", "models/shared", f"models/{cell.family}")
-    return sorted([*files, *(path for folder in folders for path in (package / folder).glob("*.py"))])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class StopSignal:

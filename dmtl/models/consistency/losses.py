@@ -1,8 +1,10 @@
-"""What consistency costs, per pair or per image, as pure functions (models.md 3.3 and 3.4)."""
+"""What consistency costs, per pair or per image, as pure functions (docs/methods.md, "semi_supervised" and "xtc")."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from dmtl.tasks import Kind
 
 
 def cross_task_loss(source: Tensor, target: Tensor, feature: Tensor) -> Tensor:
@@ -18,19 +20,19 @@ def cross_task_loss(source: Tensor, target: Tensor, feature: Tensor) -> Tensor:
     return between + 0.5 * _one_minus_cosine(source, feature) + 0.5 * _one_minus_cosine(target, feature)
 
 
-def self_consistency_loss(task: str, teacher: Tensor, student: Tensor, confidence: float, largest_difference: float) -> Tensor:
+def self_consistency_loss(kind: Kind, teacher: Tensor, student: Tensor, confidence: float, largest_difference: float) -> Tensor:
     """SS's loss of each image: `(N, C, H, W)` logits or values of two views, brought to the same one -> `(N,)`.
 
     Classes: cross-entropy with the teacher's class, where its probability exceeds `confidence`; the mean over those pixels.
     Boundary: the same with the teacher's probability. Depth: |d - d'|, normals: 1 - n n' a component, each where it is below
-    `largest_difference`; the mean over all pixels. The teacher gets no gradient. Parts, saliency and boundary are our choice.
+    `largest_difference`; the mean over all pixels. The teacher gets no gradient. Kinds that XTC has not are our choice.
     """
     teacher, student = teacher.detach().float(), student.float()
-    if task == "depth":
-        return _small(teacher.sub(student).abs(), largest_difference)
-    if task == "normals":
+    if kind.name == "normals":
         return _small(1 - F.normalize(teacher, dim=1) * F.normalize(student, dim=1), largest_difference)
-    if task == "boundary":
+    if kind.continuous:
+        return _small(teacher.sub(student).abs(), largest_difference)
+    if kind.name == "boundary":
         probability = torch.sigmoid(teacher)[:, 0]
         values = F.binary_cross_entropy_with_logits(student[:, 0], probability, reduction="none")
         return _confident(values, torch.maximum(probability, 1 - probability) > confidence)

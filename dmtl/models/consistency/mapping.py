@@ -1,4 +1,4 @@
-"""XTC's mapping network: maps of any task into one joint space, conditioned on the pair of tasks (models.md 3.1).
+"""XTC's mapping network: maps of any task into one joint space, conditioned on the pair of tasks (docs/methods.md, "xtc").
 
 The encoder half of a SegNet with a first layer of each task's own. It is used in training only.
 """

@@ -1,4 +1,4 @@
-"""The MTL baseline's network, trained on two views of every image (models.md 2, 3.3 and 3.4)."""
+"""The MTL baseline's network, trained on two views of every image (docs/methods.md, "semi_supervised" and "xtc")."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dmtl.config import Network
+from dmtl.config import Consistency, NetworkConfig
 from dmtl.data.batch import Batch
 from dmtl.models.consistency.view import View, draw_view
 from dmtl.models.shared.decoders import Decoders
-from dmtl.models.shared.method import Maps, Method
+from dmtl.models.shared.method import Maps, Method, Stages
 from dmtl.models.shared.trunk import Trunk
 
 CONSISTENCY = "consistency"  # the name of the loss term
@@ -38,9 +38,9 @@ class ConsistencyNetwork(Method):
     No task weight multiplies the consistency, which is a term of its own.
     """
 
-    def __init__(self, network: Network) -> None:
-        super().__init__(network.outputs)
-        self.options = network.consistency()
+    def __init__(self, network: NetworkConfig) -> None:
+        super().__init__(network)
+        self.options = network.options_as(Consistency)
         self.trunk = Trunk(network.backbone, network.width)
         self.decoders = Decoders(network.outputs, network.width, self.options.decoder_blocks)
 
@@ -50,13 +50,13 @@ class ConsistencyNetwork(Method):
         consistency = self.consistency(views)
         return losses if consistency is None else {**losses, CONSISTENCY: consistency}
 
-    def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
+    def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
         _, predictions = self.decoders(self.trunk(images))
-        return predictions, {}
+        return {"final": predictions}
 
     def two_views(self, batch: Batch) -> TwoViews:
         """Draw the second view and predict both."""
-        view = draw_view(batch.keys, batch.images.shape[-2:], self.options.zooms, self.options.on.flip)
+        view = draw_view(batch.noise_keys, batch.images.shape[-2:], self.options.zooms, self.options.on.flip)
         pyramid = self.trunk.pyramid(torch.cat([batch.images, view.image(batch.images).to(batch.images.dtype)]))
         _, predictions = self.decoders(self.trunk.fused(pyramid))
         first, second = ({task: p.chunk(2)[k] for task, p in predictions.items()} for k in (0, 1))

@@ -1,4 +1,4 @@
-"""Which ordered pairs of tasks are compared on which image, packed (models.md 3.3)."""
+"""Which ordered pairs of tasks are compared on which image, packed (docs/methods.md, "xtc")."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from dmtl.models.shared.method import Maps
 
 
 @dataclass(frozen=True)
-class Pairs:
+class TaskPairs:
     """P (image, source, target) triples: the source's prediction is compared with the target's label.
 
     What they encode lies in one bank of maps, task by task: a task's predictions of the images `sources`, then its labels.
@@ -31,26 +31,26 @@ class Pairs:
         return len(self.image)
 
 
-def pack_pairs(rows: Maps, images: int, tasks: tuple[str, ...]) -> Pairs:
+def pack_pairs(image_index: Maps, images: int, tasks: tuple[str, ...]) -> TaskPairs:
     """On each image every pair (unlabelled source, labelled target); where all tasks are labelled, every pair of two of them.
 
     Args:
-        rows: task -> `(n_t,)` int64, the images that carry its label; not empty.
+        image_index: task -> `(n_t,)` int64, the images that carry its label; not empty.
         images: size of the batch.
         tasks: all tasks, in order.
     """
-    device = next(iter(rows.values())).device
+    device = next(iter(image_index.values())).device
     labelled = torch.zeros(images, len(tasks), dtype=torch.bool, device=device)
     for t, task in enumerate(tasks):
-        if task in rows:
-            labelled[rows[task], t] = True
+        if task in image_index:
+            labelled[image_index[task], t] = True
     wanted = (~labelled | labelled.all(1, keepdim=True))[:, :, None] & labelled[:, None, :]
     wanted &= ~torch.eye(len(tasks), dtype=torch.bool, device=device)
     sources = {task: wanted[:, t].any(1).nonzero()[:, 0] for t, task in enumerate(tasks)}
-    predictions, labels = _places(sources, rows, images, tasks)
+    predictions, labels = _places(sources, image_index, images, tasks)
     image, source, target = wanted.nonzero(as_tuple=True)
     column = film_column(source, target, len(tasks))
-    return Pairs(sources, image, column, predictions[image, source], labels[image, target])
+    return TaskPairs(sources, image, column, predictions[image, source], labels[image, target])
 
 
 def film_column(source: Tensor, target: Tensor, tasks: int) -> Tensor:
@@ -58,12 +58,12 @@ def film_column(source: Tensor, target: Tensor, tasks: int) -> Tensor:
     return source * (tasks - 1) + target - (target > source).long()
 
 
-def _places(sources: Maps, rows: Maps, images: int, tasks: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+def _places(sources: Maps, image_index: Maps, images: int, tasks: tuple[str, ...]) -> tuple[Tensor, Tensor]:
     """`(B, T)` twice: where the prediction and the label of each (image, task) lie in the bank."""
     places = [torch.zeros(images, len(tasks), dtype=torch.int64, device=sources[tasks[0]].device) for _ in range(2)]
     filled = 0
     for t, task in enumerate(tasks):
-        for place, index in zip(places, (sources[task], rows.get(task)), strict=True):
+        for place, index in zip(places, (sources[task], image_index.get(task)), strict=True):
             if index is not None:
                 place[index, t] = torch.arange(filled, filled + len(index), device=index.device)
                 filled += len(index)

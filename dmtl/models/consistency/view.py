@@ -1,4 +1,4 @@
-"""A second view of each image, made from the batch on its device (models.md 3.3, datasets-and-metrics 1.2).
+"""A second view of each image, made from the batch on its device (docs/methods.md, "xtc").
 
 The view is MTAN's scale crop of the first one, drawn from the image's key, with or without a mirror. One grid moves image,
 labels and predictions, so that they stay aligned; all images are moved at once.
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dmtl.models.shared.random import uniform
-from dmtl.tasks import IGNORE
+from dmtl.tasks import IGNORE, Kind
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class View:
         """`(B, 3, H, W)` -> the same of the second view, bilinear."""
         return _sample(images, self.grid, "bilinear")
 
-    def label(self, task: str, label: Tensor, rows: Tensor) -> Tensor:
+    def label(self, kind: Kind, label: Tensor, index: Tensor) -> Tensor:
         """Labels of the second view.
 
         A pixel counts if the one it is nearest to does. Normals are interpolated and not made unit vectors again, everything
@@ -41,51 +41,46 @@ class View:
 
         Args:
             label: `(n, C, H, W)`, 255 = ignore.
-            rows: `(n,)` int64, the image of each label.
+            index: `(n,)` int64, the image of each label.
         """
-        grid = self.grid[rows]
-        if task not in ("depth", "normals"):
+        grid = self.grid[index]
+        if not kind.continuous:
             return _sample(label, grid, "nearest")
         ignored = (label == IGNORE).any(1, keepdim=True)
         known = label.masked_fill(ignored, 0)
-        moved = self._in_view(task, _sample(known, grid, "bilinear" if task == "normals" else "nearest"), rows)
+        moved = self._in_view(kind, _sample(known, grid, kind.interpolation), index)
         return moved.masked_fill(_sample(ignored.float(), grid, "nearest") > 0, IGNORE)
 
-    def prediction(self, task: str, prediction: Tensor, rows: Tensor) -> Tensor:
+    def prediction(self, kind: Kind, prediction: Tensor, index: Tensor) -> Tensor:
         """What a prediction of the first view says of the second: `(n, C, H, W)` -> the same, bilinear."""
-        return self._in_view(task, _sample(prediction, self.grid[rows], "bilinear"), rows)
+        return self._in_view(kind, _sample(prediction, self.grid[index], "bilinear"), index)
 
-    def _in_view(self, task: str, values: Tensor, rows: Tensor) -> Tensor:
-        """Values that depend on the camera: depth shrinks with the zoom, the x component of normals turns with the mirror."""
-        if task == "depth":
-            return values / self.zoom[rows, None, None, None]
-        if task == "normals":
-            x = torch.where(self.mirrored[rows, None, None], -values[:, 0], values[:, 0])
-            return torch.cat([x[:, None], values[:, 1:]], dim=1)
-        return values
+    def _in_view(self, kind: Kind, values: Tensor, index: Tensor) -> Tensor:
+        return kind.seen_in_view(values, self.zoom[index], self.mirrored[index])
 
 
-def draw_view(keys: Tensor, size: Sequence[int], zooms: Sequence[float], flip: bool) -> View:
+def draw_view(noise_keys: Tensor, size: Sequence[int], zooms: Sequence[float], flip: bool) -> View:
     """Cut out 1/s of each side at a random place, s one of `zooms`, and, if `flip`, mirror every second image.
 
     Args:
-        keys: `(B,)` int64, what each image's view is drawn from.
+        noise_keys: `(B,)` int64, what each image's view is drawn from.
         size: (H, W) of the images.
     """
-    draws = uniform(keys, "second view", 0, (4,))
+    device = noise_keys.device
+    draws = uniform(noise_keys, "second view", 0, (4,))
     choice = (draws[:, 0] * len(zooms)).long()
-    parts = torch.tensor([[int(side / zoom) for side in size] for zoom in zooms], device=keys.device)[choice]  # (B, 2)
-    sides = torch.tensor(list(size), device=keys.device)
+    parts = torch.tensor([[int(side / zoom) for side in size] for zoom in zooms], device=device)[choice]  # (B, 2)
+    sides = torch.tensor(list(size), device=device)
     offset = (draws[:, 1:3] * (sides - parts + 1)).long()
     mirrored = (draws[:, 3] < 0.5) & flip
     scale = (parts - 1) / (sides - 1)
     centre = (2 * offset + parts - 1) / (sides - 1) - 1
     scale[:, 1] = torch.where(mirrored, -scale[:, 1], scale[:, 1])
     y, x = (  # by hand: F.affine_grid multiplies matrices, which autocast would do in half precision
-        scale[:, k, None] * torch.linspace(-1, 1, side, device=keys.device) + centre[:, k, None] for k, side in enumerate(size)
+        scale[:, k, None] * torch.linspace(-1, 1, side, device=device) + centre[:, k, None] for k, side in enumerate(size)
     )
     grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)
-    return View(grid, torch.tensor(zooms, device=keys.device, dtype=torch.float32)[choice], mirrored)
+    return View(grid, torch.tensor(zooms, device=device, dtype=torch.float32)[choice], mirrored)
 
 
 def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Layers of the denoiser: step embedding, cross-attention block, task head (the paper's Fig. 4, models.md 1.2)."""
+"""Layers of the denoiser: step embedding, cross-attention block, task head (docs/methods.md, "The denoiser")."""
 
 import math
 
@@ -89,7 +89,7 @@ class SelfBlock(nn.Module):
 
 
 def task_head(width: int) -> nn.Sequential:
-    """1x1 convolution, then three 3x3 convolutions with ReLU (the counts rule out the paper's four; models.md 1.6)."""
+    """1x1 convolution, then three 3x3 convolutions with ReLU (why: docs/methods.md, "diffusion_prediction")."""
     layers: list[nn.Module] = [nn.Conv2d(width, width, 1)]
     for _ in range(3):
         layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]

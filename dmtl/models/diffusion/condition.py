@@ -1,4 +1,4 @@
-"""The multi-task condition feature F_cond (the paper's Section 3.2.2, models.md 1.2 and 1.3)."""
+"""The multi-task condition feature F_cond (the paper's Section 3.2.2, docs/methods.md, "The denoiser")."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""The denoiser on packed (image, task) pairs (the paper's Section 3.2.2 and Fig. 4, models.md 1.2 and 1.3).
+"""The denoiser on packed (image, task) pairs (the paper's Section 3.2.2 and Fig. 4, docs/methods.md, "The denoiser").
 
 Pairs come grouped by task: the layers that a task owns run once on its group, the shared blocks once on all pairs together, and
 the condition of each pair is that of its image. Partial labels, full labels and inference are therefore the same code.
@@ -36,24 +36,24 @@ class Denoiser(nn.Module):
         self.heads = nn.ModuleDict({task: task_head(width) for task in inputs})
         self.predict = nn.ModuleDict({task: nn.Conv2d(width, n, 1) for task, n in (outputs or {}).items()})
 
-    def forward(self, noisy: Maps, step: int, condition: Tensor | None, rows: Maps) -> Maps:
+    def forward(self, noisy: Maps, step: int, condition: Tensor | None, image_index: Maps) -> Maps:
         """Estimate of the clean maps.
 
         Args:
             noisy: task -> `(n_t, C_t, h, w)`, x_t of the task's pairs.
             step: the step's index, S-1 (noisiest) to 0.
             condition: `(B, N, width)`, `tokens` of the condition feature; the same at every step.
-            rows: task -> `(n_t,)` int64, the image of each pair.
+            image_index: task -> `(n_t,)` int64, the image of each pair.
 
         Returns:
             task -> `(n_t, C_t, h, w)`.
         """
-        groups = [len(index) for index in rows.values()]
-        embedding = torch.cat([self.embed[task](noisy[task]) for task in rows])
+        groups = [len(index) for index in image_index.values()]
+        embedding = torch.cat([self.embed[task](noisy[task]) for task in image_index])
         embedding = embedding + self.step_embedding(step)[:, None, None]
-        tokens = self._attend(self.tokens(embedding), condition, torch.cat(list(rows.values())))
+        tokens = self._attend(self.tokens(embedding), condition, torch.cat(list(image_index.values())))
         refined = self._untokens(tokens, embedding.shape[-2:]) + embedding
-        return {task: self._head(task, part) for task, part in zip(rows, refined.split(groups), strict=True)}
+        return {task: self._head(task, part) for task, part in zip(image_index, refined.split(groups), strict=True)}
 
     def tokens(self, maps: Tensor) -> Tensor:
         """`(P, width, h, w)` -> `(P, h/stride * w/stride, width)`."""
@@ -83,7 +83,7 @@ class Denoiser(nn.Module):
 
 
 class SelfDenoiser(Denoiser):
-    """The denoiser without a condition: each pair's tokens query themselves (models.md 1.4)."""
+    """The denoiser without a condition: each pair's tokens query themselves (docs/methods.md, "no_conditioning")."""
 
     block_type = SelfBlock
 

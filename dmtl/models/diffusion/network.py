@@ -1,4 +1,4 @@
-"""DiffusionMTL: first predictions, then joint denoising of all tasks (the paper's Section 3, models.md 1)."""
+"""DiffusionMTL: first predictions, then joint denoising of all tasks (the paper's Section 3; docs/methods.md)."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -7,15 +7,14 @@ import torch
 from torch import Tensor
 
 from dmtl.config import Condition as ConditionOptions
-from dmtl.config import Network
+from dmtl.config import Diffusion, NetworkConfig
 from dmtl.data.batch import Batch
-from dmtl.losses import upsampled_loss
 from dmtl.models.diffusion.condition import Condition
 from dmtl.models.diffusion.denoiser import Denoiser
 from dmtl.models.diffusion.noise import gaussian
 from dmtl.models.diffusion.schedule import Schedule, make_schedule
 from dmtl.models.shared.decoders import Decoders
-from dmtl.models.shared.method import Maps, Method
+from dmtl.models.shared.method import Maps, Method, Stages
 from dmtl.models.shared.trunk import Trunk
 
 Draw = Callable[[str, int, tuple[int, ...]], Tensor]  # (task, step, (C, h, w)) -> noise of the task's pairs
@@ -30,10 +29,11 @@ class DiffusionNetwork(Method):
     """
 
     denoiser_type = Denoiser
+    denoises_predictions = False  # rather than features
 
-    def __init__(self, network: Network, condition: ConditionOptions) -> None:
-        super().__init__(network.outputs)
-        options = network.diffusion()
+    def __init__(self, network: NetworkConfig, condition: ConditionOptions) -> None:
+        super().__init__(network)
+        options = network.options_as(Diffusion)
         self.options = options.network
         self.width = network.width
         self.schedule: Schedule = make_schedule(
@@ -46,38 +46,42 @@ class DiffusionNetwork(Method):
 
     def forward(self, batch: Batch) -> Maps:
         features, initial = self.decoders(self.trunk(batch.images))
-        final = self.denoise(features, initial, batch.rows, batch.keys, noise=1.0)
-        return {
-            task: (batch.weights[task] * self._pair_losses(task, final[task], initial[task][rows], batch.labels[task])).sum()
-            for task, rows in batch.rows.items()
-        }
+        final, _ = self.denoise(features, initial, batch.image_index, batch.noise_keys, noise=1.0)
 
-    def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
+        def losses(task: str, index: Tensor) -> Tensor:
+            first = initial[task][index]
+            final_losses = self.pair_losses(task, final[task], batch)
+            return final_losses + self.options.initial_weight * self.pair_losses(task, first, batch)
+
+        return self.weighted(batch, losses)
+
+    def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
         features, initial = self.decoders(self.trunk(images))
-        everything = torch.arange(len(images), device=images.device)
-        return self.denoise(features, initial, dict.fromkeys(self.tasks, everything), keys, noise), initial
+        every_pair = dict.fromkeys(self.tasks, torch.arange(len(images), device=images.device))
+        final, noisy = self.denoise(features, initial, every_pair, noise_keys, noise)
+        return {"final": final, "initial": initial} | ({"noisy": noisy} if self.denoises_predictions else {})
 
-    def denoise(self, features: Maps, initial: Maps, rows: Maps, keys: Tensor, noise: float) -> Maps:
-        """Final predictions of the pairs: task -> `(n_t, C, h, w)`.
+    def denoise(self, features: Maps, initial: Maps, image_index: Maps, noise_keys: Tensor, noise: float) -> tuple[Maps, Maps]:
+        """Final predictions of the pairs, and the noisy maps x_S that they were made from: task -> `(n_t, C, h, w)` twice.
 
         Args:
             features: task -> `(B, width, h, w)` of the decoders.
             initial: task -> `(B, C, h, w)`, the first predictions.
-            rows: task -> `(n_t,)` int64, the images whose map of this task is denoised.
-            keys: `(B,)` int64, what each image's noise is drawn from.
+            image_index: task -> `(n_t,)` int64, the images whose map of this task is denoised.
+            noise_keys: `(B,)` int64, what each image's noise is drawn from.
             noise: scale of every draw.
         """
 
         def draw(task: str, step: int, shape: tuple[int, ...]) -> Tensor:
-            return noise * gaussian(keys[rows[task]], task, step, shape)
+            return noise * gaussian(noise_keys[image_index[task]], task, step, shape)
 
         condition = self._condition(features, initial)
-        start = {task: self.start(features, initial)[task][index] for task, index in rows.items()}
-        state = {task: self._diffuse(task, x, draw) for task, x in start.items()}
+        start = {task: self.start(features, initial)[task][index] for task, index in image_index.items()}
+        state = noisy = {task: self._diffuse(task, x, draw) for task, x in start.items()}
         for step in range(self.schedule.steps - 1, -1, -1):
-            estimate = self.denoiser(state, step, condition, rows)
+            estimate = self.denoiser(state, step, condition, image_index)
             state = self._advance(state, estimate, step, draw)
-        return self.finish(state)
+        return self.finish(state), noisy
 
     @abstractmethod
     def start(self, features: Maps, initial: Maps) -> Maps:
@@ -94,10 +98,6 @@ class DiffusionNetwork(Method):
     def _denoiser(self, inputs: dict[str, int], outputs: dict[str, int] | None) -> Denoiser:
         o = self.options
         return self.denoiser_type(inputs, outputs, self.width, o.blocks, o.heads, o.token_stride)
-
-    def _pair_losses(self, task: str, final: Tensor, initial: Tensor, label: Tensor) -> Tensor:
-        """`(n_t,)`: final + 0.5 initial (models.md 1.2)."""
-        return upsampled_loss(task, final, label) + self.options.initial_weight * upsampled_loss(task, initial, label)
 
     def _condition(self, features: Maps, initial: Maps) -> Tensor | None:
         """Tokens of the condition feature, `(B, N, width)`."""

@@ -10,14 +10,14 @@ from dmtl.models.shared.random import hashed, logical_shift, streams, unit
 _CACHED_VALUES = 2**21  # at most so many at once: larger intermediates leave the cache and cost three times as much on a CPU
 
 
-def gaussian(keys: Tensor, task: str, step: int, shape: tuple[int, ...]) -> Tensor:
+def gaussian(noise_keys: Tensor, task: str, step: int, shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise of each image: `(N,)` int64 keys -> `(N, *shape)` float32.
 
     Box-Muller on the two 32-bit halves of one hash a pair of values.
     """
     size = math.prod(shape)
-    parts = [_normal(part, size) for part in streams(keys, task, step).split(max(1, _CACHED_VALUES // size))]
-    return torch.cat(parts).reshape(len(keys), *shape)
+    parts = [_normal(part, size) for part in streams(noise_keys, task, step).split(max(1, _CACHED_VALUES // size))]
+    return torch.cat(parts).reshape(len(noise_keys), *shape)
 
 
 def _normal(stream: Tensor, size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The noise schedule and its constants (the paper's Section 3.2.1, DDPM; models.md 1.2)."""
+"""The noise schedule and its constants (the paper's Section 3.2.1, DDPM; docs/methods.md, "The noise schedule")."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What MTI-Net and InvPT share: predictions before the final ones, all of them supervised (models.md 4 and 5)."""
+"""What MTI-Net and InvPT share: predictions before the final ones, all of them supervised (docs/methods.md)."""
 
 from abc import abstractmethod
 
@@ -6,19 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dmtl.config import Network
+from dmtl.config import MultiScale, NetworkConfig
 from dmtl.data.batch import Batch
-from dmtl.losses import upsampled_loss
 from dmtl.models.shared.backbone import Backbone
-from dmtl.models.shared.method import Maps, Method
+from dmtl.models.shared.method import Maps, Method, Stages
 
 
 class MultiScaleNetwork(Method):
     """The backbone's four stages, not fused, and a decoder that predicts more than once."""
 
-    def __init__(self, network: Network) -> None:
-        super().__init__(network.outputs)
-        self.options = network.multiscale()
+    def __init__(self, network: NetworkConfig) -> None:
+        super().__init__(network)
+        self.options = network.options_as(MultiScale)
         self.trunk = Backbone(network.backbone)
 
     @abstractmethod
@@ -29,15 +28,14 @@ class MultiScaleNetwork(Method):
         final, earlier = self.decode(self.trunk.pyramid(batch.images))
         weighted = [(1.0, final), *((self.options.initial_weight, maps) for maps in earlier)]
 
-        def loss(task: str, rows: Tensor) -> Tensor:
-            each = [weight * upsampled_loss(task, maps[task][rows], batch.labels[task]) for weight, maps in weighted]
-            return (batch.weights[task] * torch.stack(each).sum(0)).sum()
+        def losses(task: str, index: Tensor) -> Tensor:
+            return torch.stack([weight * self.pair_losses(task, maps[task][index], batch) for weight, maps in weighted]).sum(0)
 
-        return {task: loss(task, rows) for task, rows in batch.rows.items()}
+        return self.weighted(batch, losses)
 
-    def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
+    def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
         final, earlier = self.decode(self.trunk.pyramid(images))
-        return final, earlier[0]
+        return {"final": final, "initial": earlier[0]}
 
 
 def resize(x: Tensor, size: torch.Size) -> Tensor:

@@ -1,4 +1,4 @@
-"""Per-task decoders: basic residual blocks and a 1x1 head (the paper's Section 4.1, models.md 1.1 and 2)."""
+"""Per-task decoders: basic residual blocks and a 1x1 head (the paper's Section 4.1, docs/methods.md, "The shared trunk")."""
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock

@@ -1,29 +1,35 @@
 """What every method of the tables is to the training loop, the evaluation and the user."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dmtl.config import NetworkConfig
 from dmtl.data.batch import Batch
-from dmtl.losses import upsample, upsampled_loss
+from dmtl.losses import upsampled_loss
+from dmtl.tasks import kinds_of
+from dmtl.tasks.shared.pixels import upsample
 
 Maps = dict[str, Tensor]  # task -> a map of that task
+Stages = dict[str, Maps]  # "final", and "initial" and "noisy" where a method has them
 
 
 class Method(nn.Module, ABC):
     """A network for several dense tasks and how it is trained on partial labels.
 
-    A method is one file in `dmtl/models/` that has its name and offers `build(network: dmtl.config.Network) -> Method`.
+    A method is one file in `dmtl/models/` that has its name and offers `build(network: dmtl.config.NetworkConfig) -> Method`.
     `forward` takes a `Batch` and returns task -> scalar training loss, only of tasks that the batch labels. It may add a term
     of its own under a name that is no task; no task weight multiplies that.
     """
 
-    def __init__(self, outputs: dict[str, int]) -> None:
+    def __init__(self, network: NetworkConfig) -> None:
         super().__init__()
-        self.outputs = dict(outputs)
+        self.config = network
+        self.outputs = dict(network.outputs)
+        self.kinds = kinds_of(network.outputs, network.kinds)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -35,11 +41,12 @@ class Method(nn.Module, ABC):
         """Training losses of a batch: task -> scalar, without the task weights."""
 
     @abstractmethod
-    def maps(self, images: Tensor, noise: float, keys: Tensor) -> tuple[Maps, Maps]:
-        """Final and initial predictions at the network's own resolution: task -> `(B, C, h, w)`; initial may be empty."""
+    def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
+        """Predictions `(B, C, h, w)` at the network's own resolution: `final`, where a method predicts twice `initial`, and where
+        it denoises predictions `noisy`, what it starts from."""
 
     def trainings(self) -> Iterator[tuple[str, "Method"]]:
-        """The networks to be trained one after the other: (name, network); most methods are a single one."""
+        """The networks to be trained one after the other: (name, network); most methods are a single network."""
         yield "all", self
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -49,30 +56,36 @@ class Method(nn.Module, ABC):
 
     def supervised(self, predictions: Maps, batch: Batch) -> Maps:
         """Loss of each labelled pair, weighted and summed: task -> scalar, for predictions task -> `(B, C, h, w)`."""
-        return {
-            task: (batch.weights[task] * upsampled_loss(task, predictions[task][rows], batch.labels[task])).sum()
-            for task, rows in batch.rows.items()
-        }
+        return self.weighted(batch, lambda task, index: self.pair_losses(task, predictions[task][index], batch))
+
+    def pair_losses(self, task: str, predictions: Tensor, batch: Batch) -> Tensor:
+        """Loss of each labelled pair of a task: predictions `(n_t, C, h, w)` -> `(n_t,)`."""
+        return upsampled_loss(self.kinds[task], predictions, batch.labels[task])
+
+    @staticmethod
+    def weighted(batch: Batch, losses: Callable[[str, Tensor], Tensor]) -> Maps:
+        """(task, image_index) -> `(n_t,)` losses of its pairs, weighted and summed: task -> scalar."""
+        return {task: (batch.weights[task] * losses(task, index)).sum() for task, index in batch.image_index.items()}
 
     def prepare(self, labels: Iterable[dict[str, Tensor]]) -> None:
-        """See the visible training labels of each image once before training: task -> `(C, H, W)`. Most need nothing."""
+        """See the allowed training labels of each image once before training: task -> `(C, H, W)`. Most need nothing."""
 
     @torch.no_grad()
-    def predict(self, images: Tensor, noise: float = 1.0, keys: Tensor | None = None) -> dict[str, Maps]:
+    def predict(self, images: Tensor, noise: float = 1.0, noise_keys: Tensor | None = None, noisy: bool = False) -> Stages:
         """All tasks for normalised images.
 
         Args:
             images: `(B, 3, H, W)`, normalised with ImageNet's mean and deviation.
             noise: scale of every noise draw of a diffusion method; 0 makes it deterministic.
-            keys: `(B,)` int64 that the noise of each image is drawn from; without it all images get the same draw.
+            noise_keys: `(B,)` int64 that the noise of each image is drawn from; without it all images get the same draw.
+            noisy: whether to return the noisy maps too that a method's denoising starts from, where those are predictions.
 
         Returns:
             `{"final": {task: (B, C, H, W) logits or values}, "initial": {...}}` at the images' size; `initial` is empty
-            for methods that predict once.
+            for methods that predict once. With `noisy` also `"noisy"`, likewise.
         """
-        keys = torch.zeros(len(images), dtype=torch.int64, device=images.device) if keys is None else keys
-        final, initial = self.maps(images, noise, keys)
-        return {
-            name: {task: upsample(m, images.shape[-2:]) for task, m in maps.items()}
-            for name, maps in (("final", final), ("initial", initial))
-        }
+        keys = torch.zeros(len(images), dtype=torch.int64, device=images.device) if noise_keys is None else noise_keys
+        stages = self.maps(images, noise, keys)
+        wanted = ("final", "initial", "noisy") if noisy else ("final", "initial")
+        size = images.shape[-2:]
+        return {stage: {task: upsample(m, size) for task, m in stages.get(stage, {}).items()} for stage in wanted}

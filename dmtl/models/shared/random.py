@@ -16,15 +16,15 @@ _MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
 _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
-def uniform(keys: Tensor, name: str, step: int, shape: tuple[int, ...]) -> Tensor:
+def uniform(noise_keys: Tensor, name: str, step: int, shape: tuple[int, ...]) -> Tensor:
     """Uniform numbers of each image: `(N,)` int64 keys -> `(N, *shape)` float32 in (0, 1)."""
-    bits = hashed(streams(keys, name, step), math.prod(shape))
-    return unit(bits & 0xFFFFFFFF).clamp(max=1 - 2.0**-24).reshape(len(keys), *shape)
+    bits = hashed(streams(noise_keys, name, step), math.prod(shape))
+    return unit(bits & 0xFFFFFFFF).clamp(max=1 - 2.0**-24).reshape(len(noise_keys), *shape)
 
 
-def streams(keys: Tensor, name: str, step: int) -> Tensor:
+def streams(noise_keys: Tensor, name: str, step: int) -> Tensor:
     """`(N,)` int64 keys -> `(N,)` int64, where the draws of each image for (name, step) begin."""
-    return _mix(_mix(keys + zlib.crc32(name.encode())) + step)
+    return _mix(_mix(noise_keys + zlib.crc32(name.encode())) + step)
 
 
 def hashed(stream: Tensor, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The shared trunk: a backbone, its four stages fused at 1/8 of the image (the paper's Section 4.1, models.md 1.1)."""
+"""The shared trunk: a backbone, its four stages fused at 1/8 of the image (docs/methods.md, "The shared trunk")."""
 
 import torch
 import torch.nn.functional as F

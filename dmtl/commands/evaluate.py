@@ -1,0 +1,36 @@
+"""Score any model folder on a benchmark's test shard."""
+
+import argparse
+from pathlib import Path
+
+from dmtl.benchmarks import benchmark, benchmark_names
+from dmtl.commands.shared import scores
+from dmtl.commands.shared.precision import add_precision
+from dmtl.stage import add_project, project_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER")
+    parser.add_argument("--benchmark", required=True, metavar="NAME", help=f"one of {', '.join(benchmark_names())}")
+    add_project(parser)
+    add_precision(parser)
+    scores.add_arguments(parser)
+    parser.add_argument("--share", default="1/1", metavar="I/N", help="evaluate the I-th of N shares of the images")
+    parser.add_argument("--save-predictions", type=Path, metavar="FOLDER", help="also write every prediction, as PNG or npy")
+    parser.add_argument("--processes", type=int, help="that count boundaries (default: as many as pay; 0: none but this one)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    benchmark(arguments.benchmark)  # an unknown name ends before any work
+    from dmtl.data.shards import Shard
+    from dmtl.evaluation.evaluate import Share, evaluate
+    from dmtl.inference.folding import load_for_inference
+    from dmtl.models import read_description
+
+    shard = Shard(project_of(arguments).paths.shard(arguments.benchmark, "val"))
+    folder, precision = arguments.model, arguments.precision
+    description, share = read_description(folder), Share.parse(arguments.share)
+    images = evaluate(
+        load_for_inference(folder, precision), shard, description, share, arguments.save_predictions, arguments.processes
+    )
+    scores.print_scores(images, arguments)

@@ -1,0 +1,32 @@
+"""The scores of an evaluation, as `evaluate` and `scores` print them."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dmtl.metrics.per_image import PerImage
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the scores are printed, and whether the statistics behind them are kept."""
+    parser.add_argument("--json", action="store_true", help="print the result file's content instead of a table")
+    parser.add_argument("--per-image", type=Path, metavar="FILE", help="also write each image's statistics, for 'scores'")
+
+
+def print_scores(images: "PerImage", arguments: argparse.Namespace) -> None:
+    """Print the scores of all `images`, and write their statistics where the user asks for them."""
+    if arguments.per_image:
+        images.save(arguments.per_image)
+    result = images.result()
+    print(json.dumps(result, indent=1) if arguments.json else _table(result["metrics"]))
+
+
+def _table(metrics: dict[str, Any]) -> str:
+    lines = [f"{'task':<12} {'metric':<14} {'final':>10} {'initial':>10}"]
+    for task, scores in metrics["final"].items():
+        for name, value in scores.items():
+            initial = f"{metrics['initial'][task][name]:.4f}" if metrics["initial"] else "-"
+            lines.append(f"{task:<12} {name:<14} {value:>10.4f} {initial:>10}")
+    return "\n".join(lines)

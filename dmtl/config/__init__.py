@@ -1,0 +1,51 @@
+"""params.yaml and grid.yaml as frozen, validated objects.
+
+No value has a default here: what a run uses stands in the two files, where DVC tracks it. Each stage of the pipeline has one
+loader (`for_download`, `for_shards`, ...), which reads only the blocks that dvc.yaml declares for that stage; a test holds the
+two together.
+"""
+
+from dmtl.config.blocks import Block, load_yaml
+from dmtl.config.grid import SETTINGS, Cell, Grid
+from dmtl.config.methods import (
+    FAMILIES,
+    Condition,
+    Consistency,
+    Diffusion,
+    DiffusionNetwork,
+    MultiScale,
+    NetworkConfig,
+    Plain,
+)
+from dmtl.config.project import Paths, Project, TrainingConfig, for_download, for_report, for_shards, for_training, resolve
+from dmtl.config.recipe import Augmentation, Data, Optim, Recipe, ScaleCrop, ScalePadCrop
+
+__all__ = [
+    "FAMILIES",
+    "SETTINGS",
+    "Augmentation",
+    "Block",
+    "Cell",
+    "Condition",
+    "Consistency",
+    "Data",
+    "Diffusion",
+    "DiffusionNetwork",
+    "Grid",
+    "MultiScale",
+    "NetworkConfig",
+    "Optim",
+    "Paths",
+    "Plain",
+    "Project",
+    "Recipe",
+    "ScaleCrop",
+    "ScalePadCrop",
+    "TrainingConfig",
+    "for_download",
+    "for_report",
+    "for_shards",
+    "for_training",
+    "load_yaml",
+    "resolve",
+]

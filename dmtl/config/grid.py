@@ -1,0 +1,84 @@
+"""grid.yaml: each method once, then every training."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from dmtl.config.blocks import Block, NonNegative, Positive
+from dmtl.config.methods import Family
+from dmtl.errors import UserError, nearest
+
+Setting = Literal["onelabel", "randomlabels", "full"]
+SETTINGS: tuple[str, ...] = get_args(Setting)
+
+
+class Cell(Block):
+    """One training of the grid: what it is made of."""
+
+    benchmark: str
+    setting: Setting
+    method: str
+    family: Family
+    params_block: Family | Literal["diffusion.network"]  # of params.yaml, what DVC watches
+    backbone: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # a ResNet of torchvision, or a network of timm
+    scratch: bool = False  # random weights in the backbone even where the recipe says pretrained
+    steps: Positive | None = None  # pinned; then `params_block` leaves diffusion.steps out
+    seed: NonNegative = 0  # added to the seed of params.yaml; a further seed is a further cell
+
+    @model_validator(mode="after")
+    def _watches_what_it_reads(self) -> "Cell":
+        wanted = "diffusion.network" if self.steps is not None else self.family
+        if self.params_block != wanted:
+            raise ValueError(f"params_block must be '{wanted}', or the training goes stale unseen")
+        return self
+
+    def name(self) -> str:
+        """The cell's key in grid.yaml, where only what differs from the default is spelled out."""
+        parts = [self.benchmark, self.setting, self.method]
+        parts += [self.backbone] if self.backbone != "resnet18" else []
+        parts += ["scratch"] if self.scratch else []
+        parts += [f"steps{self.steps}"] if self.steps is not None else []
+        parts += [f"seed{self.seed}"] if self.seed else []
+        return "-".join(parts)
+
+
+class MethodEntry(Block):
+    """`methods.<method>`: what is said of a method once."""
+
+    title: str  # for people
+    cell: dict[str, Any]  # what its cells have in common; they merge it
+
+
+class Grid(Block):
+    """grid.yaml: every method and training, and why those trainings that fill no table are there."""
+
+    benchmarks: Annotated[tuple[str, ...], Field(strict=False)]
+    methods: dict[str, MethodEntry]
+    cells: dict[str, Cell]
+    extra: dict[str, str]  # cell in no table -> the reason for it
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Grid":
+        for key, cell in self.cells.items():
+            require_name(key, cell)
+            if cell.benchmark not in self.benchmarks:
+                raise ValueError(f"cells.{key}: benchmark '{cell.benchmark}' is not in benchmarks")
+        for key in self.extra:
+            if key not in self.cells:
+                raise ValueError(f"extra: '{key}' is not a cell; {nearest(key, self.cells)}")
+        return self
+
+    def title(self, method: str) -> str:
+        """A method's name for people; its plain name where the grid says nothing of it."""
+        return self.methods[method].title if method in self.methods else method
+
+    def method_order(self, also: Iterable[str] = ()) -> list[str]:
+        """The methods in the grid's order, then others in that of their names."""
+        return list(dict.fromkeys([*self.methods, *sorted(also)]))
+
+
+def require_name(key: str, cell: Cell) -> None:
+    """UserError unless a cell stands under its own name."""
+    if cell.name() != key:
+        raise UserError(f"grid.yaml: cells.{key} describes the cell '{cell.name()}': mend the name or the fields")

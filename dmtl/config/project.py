@@ -1,0 +1,166 @@
+"""params.yaml and grid.yaml of a pipeline: one loader a stage, and where its files lie."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dmtl.config.blocks import Block, dig, load_yaml, validated
+from dmtl.config.grid import Cell, Grid, require_name
+from dmtl.config.methods import FAMILIES, ConsistencyOnBenchmark, Diffusion, NetworkConfig, Options
+from dmtl.config.recipe import Data, Optim, Recipe
+from dmtl.errors import UserError
+
+
+class TrainingConfig(Block):
+    """One training, resolved: the cell, its recipe, its method's own block and how its tasks are balanced."""
+
+    cell: Cell
+    recipe: Recipe
+    options: Options
+    optim: Optim
+    seed: int
+
+    @cached_property
+    def name(self) -> str:
+        """The cell's name."""
+        return self.cell.name()
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the backbone starts from ImageNet weights."""
+        return self.recipe.pretrained and not self.cell.scratch
+
+    def network(self, outputs: Mapping[str, int], kinds: Mapping[str, Any] | None = None) -> NetworkConfig:
+        """The network of this training for a benchmark's `outputs` (task -> channels) and the `kinds` of tasks of its own."""
+        cell = self.cell
+        return NetworkConfig(
+            method=cell.method,
+            family=cell.family,
+            backbone=cell.backbone,
+            width=self.recipe.width,
+            outputs=dict(outputs),
+            kinds=dict(kinds or {}),
+            options=self.options,
+        )
+
+
+class Paths(Block):
+    """Where a scale's files lie, below the project's root."""
+
+    root: Path
+    scale: str
+
+    def manifest(self, benchmark: str) -> Path:
+        return self.root / "data" / "raw" / self.scale / f"{benchmark}.json"
+
+    def raw(self, benchmark: str) -> Path:
+        return self.root / "data" / "raw" / self.scale / benchmark
+
+    def shard(self, benchmark: str, split: str) -> Path:
+        return self.root / "data" / "shards" / self.scale / benchmark / f"{split}.h5"
+
+    def model(self, cell: str) -> Path:
+        return self.root / "models" / self.scale / cell
+
+    def result(self, cell: str) -> Path:
+        return self.root / "results" / self.scale / f"{cell}.json"
+
+    def statistics(self, cell: str) -> Path:
+        return self.result(cell).with_suffix(".npz")
+
+    def gallery(self, cell: str) -> Path:
+        return self.result(cell).with_suffix(".gallery.npz")
+
+    def reports(self) -> Path:
+        return self.root / "reports" / self.scale
+
+    def curves(self) -> Path:
+        return self.root / "plots" / self.scale / "curves.csv"
+
+
+class Project:
+    """The two files of a pipeline: params.yaml and grid.yaml in the repository's root or, for the study, in `study/`.
+
+    Args:
+        root: the repository's root, below which data, models, results and reports lie.
+        folder: where the two files are, relative to `root`.
+        scale: instead of the one that params.yaml names.
+
+    Raises:
+        UserError: a file is missing or is no YAML mapping.
+    """
+
+    def __init__(self, root: Path, folder: str = ".", scale: str | None = None) -> None:
+        self.folder = Path(root) / folder
+        self.params = load_yaml(self.folder / "params.yaml")
+        self.grid = load_yaml(self.folder / "grid.yaml")
+        self.paths = Paths(root=Path(root), scale=scale or str(self.block("scale")))
+
+    def block(self, key: str) -> Any:
+        """The value at a dotted key of params.yaml."""
+        return dig(self.params, key, "params.yaml")
+
+    def cell(self, key: str) -> Cell:
+        """One cell of grid.yaml."""
+        cell = validated(Cell, dig(self.grid, f"cells.{key}", "grid.yaml"), f"grid.yaml: cells.{key}")
+        require_name(key, cell)
+        return cell
+
+
+def for_download(project: Project, benchmark: str) -> tuple[Data, int]:
+    """The `data` block of a benchmark and the seed of its synthetic scenes: all that `download` and `shards` may read."""
+    key = f"scales.{project.paths.scale}.data.{benchmark}"
+    return validated(Data, project.block(key), f"params.yaml: {key}"), _seed(project)
+
+
+for_shards = for_download
+
+
+def for_training(project: Project, key: str) -> TrainingConfig:
+    """Everything that decides a cell's training."""
+    return resolve(project, project.cell(key))
+
+
+def resolve(project: Project, cell: Cell) -> TrainingConfig:
+    """`for_training` of a cell that need not be in the grid."""
+    where = f"scales.{project.paths.scale}.train.{cell.benchmark}"
+    recipe = validated(Recipe, project.block(where), f"params.yaml: {where}")
+    options = _options(project, cell)
+    if isinstance(options, Diffusion) and recipe.width % options.network.heads:
+        raise UserError(
+            f"params.yaml: {where}.width {recipe.width} is no multiple of diffusion.network.heads {options.network.heads}"
+        )
+    optim = validated(Optim, project.block("optim"), "params.yaml: optim")
+    return TrainingConfig(cell=cell, recipe=recipe, options=options, optim=optim, seed=_seed(project) + cell.seed)
+
+
+def for_report(project: Project) -> Grid:
+    """The whole grid: what the tables must hold."""
+    return validated(Grid, project.grid, "grid.yaml")
+
+
+def _options(project: Project, cell: Cell) -> Options:
+    block = project.block(cell.params_block)
+    if cell.params_block == "diffusion.network":
+        block = {"steps": cell.steps, "network": block}
+    if cell.family == "consistency":
+        block = _on_benchmark(project, cell.benchmark)
+    options = validated(FAMILIES[cell.family], block, f"params.yaml: {cell.family}")
+    assert isinstance(options, Options)
+    return options
+
+
+def _on_benchmark(project: Project, benchmark: str) -> dict[str, Any]:
+    """The block `consistency` with the values of one benchmark in place of those of all."""
+    where = f"consistency.benchmarks.{benchmark}"
+    on = validated(ConsistencyOnBenchmark, project.block(where), f"params.yaml: {where}")
+    common = {key: value for key, value in project.block("consistency").items() if key != "benchmarks"}
+    return {**common, "on": on}
+
+
+def _seed(project: Project) -> int:
+    seed = project.block("seed")
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"params.yaml: seed is {seed!r}, but must be a whole number from 0 up")
+    return seed

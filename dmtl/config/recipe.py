@@ -1,0 +1,96 @@
+"""The blocks of `scales` and `optim`: data, how every method is trained on a benchmark, how losses are balanced."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from dmtl.config.blocks import AboveZero, Block, NonNegative, Positive, ZeroOrMore, Zooms
+
+Side = Annotated[int, Field(ge=32)]  # the backbone halves it five times
+Size = Annotated[tuple[Side, Side], Field(strict=False)]  # (height, width)
+
+
+class Data(Block):
+    """`scales.<scale>.data.<benchmark>`: where raw files come from and what the shards hold."""
+
+    source: Literal["synthetic", "local", "download"]
+    size: Size  # of the images in the shards, pixels
+    train: Positive | None  # synthetic: how many scenes; else: how many of the images at most (null: all)
+    val: Positive | None
+
+    @model_validator(mode="after")
+    def _counts(self) -> "Data":
+        if self.source == "synthetic" and (self.train is None or self.val is None):
+            raise ValueError("source synthetic needs the number of scenes: train and val")
+        return self
+
+
+class ScaleCrop(Block):
+    """MTAN's and XTC's augmentation: a random zoom at full size, then a flip."""
+
+    kind: Literal["scale_crop"]
+    zooms: Zooms
+    flip: bool
+
+
+class ScalePadCrop(Block):
+    """ATRC's augmentation: random scale, crop to the shard's size, flip, photometric distortion, padding."""
+
+    kind: Literal["scale_pad_crop"]
+    scales: Annotated[tuple[AboveZero, AboveZero], Field(strict=False)]  # from, to
+    cat_max_ratio: Annotated[float, Field(gt=0, le=1)]  # a crop is redrawn while one class has a larger share of it
+    crop_by_hidden_label: bool  # as released, crops are tested with hidden class maps too: a small label leak
+    flip: bool
+    photometric: bool
+
+
+Augmentation = Annotated[ScaleCrop | ScalePadCrop, Field(discriminator="kind")]
+
+
+class Recipe(Block):
+    """`scales.<scale>.train.<benchmark>`: network size and recipe of every method on one benchmark (the paper's A.2)."""
+
+    width: Positive  # channels after the fusion and in every decoder and denoiser
+    pretrained: bool  # ImageNet weights for the backbone
+    epochs: Positive
+    batch: Positive
+    learning_rate: AboveZero
+    weight_decay: ZeroOrMore
+    clip: AboveZero  # largest norm of the gradient
+    poly_power: ZeroOrMore  # learning rate times (1 - epoch / epochs) ** poly_power
+    precision: Literal["32-true", "bf16-mixed"]
+    augmentation: Augmentation
+    workers: NonNegative  # loading processes
+    threads: Positive | None  # of the CPU; another number gives other last digits; null: as many as the machine has cores
+    devices: Positive  # of one machine; together they train the batch
+    strategy: Literal["auto", "ddp"]  # auto: ddp where there are several devices
+    compile: bool  # torch.compile of trunk and decoders
+    task_weights: dict[str, ZeroOrMore]
+
+
+class Uncertainty(Block):
+    """`optim.uncertainty`: learned log-variances."""
+
+    learning_rate: AboveZero  # Adam's, the same in every epoch
+
+
+class Cagrad(Block):
+    """`optim.cagrad`: conflict-averse descent."""
+
+    c: ZeroOrMore  # radius about the mean gradient, as a share of its norm
+
+
+class Dibs(Block):
+    """`optim.dibs`: DiBS-MTL (docs/methods.md, "Balancing")."""
+
+    iterations: Positive
+    rate: AboveZero  # of each iteration, as a share of the ball's radius
+
+
+class Optim(Block):
+    """`optim`: how the losses of several tasks become one gradient, in every training."""
+
+    balance: Literal["fixed", "uncertainty", "pcgrad", "mgda", "imtl_g", "aligned_mtl", "cagrad", "upgrad", "dibs"]
+    uncertainty: Uncertainty
+    cagrad: Cagrad
+    dibs: Dibs

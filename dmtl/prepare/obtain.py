@@ -1,0 +1,199 @@
+"""The raw files of a benchmark: made or found, listed in a manifest, and read back as samples and label masks."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from dmtl.benchmarks import Benchmark, benchmark
+from dmtl.benchmarks.shared.sample import ImageList, Sample
+from dmtl.config import SETTINGS, Data, Paths
+from dmtl.errors import UserError
+from dmtl.files import digest, read_json, write_json
+from dmtl.prepare.label_masks import LabelMask, content_sha256, draw_label_mask
+from dmtl.prepare.mapping_files import find_mapping, has_mapping, read_mapping
+from dmtl.prepare.places import downloads_path, file_record, given_path, local_path
+from dmtl.prepare.publications import benchmark_folder, get_benchmark, get_mappings
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A benchmark's raw files as one pipeline uses them.
+
+    Attributes:
+        name: the benchmark.
+        data: where the files come from and how many of them are used.
+        seed: of synthetic scenes and label masks.
+        paths: the pipeline's folders.
+    """
+
+    name: str
+    data: Data
+    seed: int
+    paths: Paths
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """What the benchmark's folder says of it."""
+        return benchmark(self.name)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the images are scenes that were made here."""
+        return self.data.source == "synthetic"
+
+    def obtain(self) -> Path:
+        """The tree's root, after making or downloading what is not there yet.
+
+        Raises:
+            UserError: the user's folder is not named or not there; a file cannot be downloaded; there are no scenes of it.
+        """
+        if self.data.source == "download":
+            downloads = downloads_path(self.paths.root)
+            get_mappings(downloads, self.benchmark)
+            return get_benchmark(downloads, self.benchmark)
+        root = self.location()
+        if self.synthetic:
+            for split in SPLITS:
+                count = self._limit(split)
+                assert self.benchmark.synthesise is not None  # `location` has refused it
+                assert count is not None  # as has `Data`
+                self.benchmark.synthesise(root, split, count, self.seed)
+        return root
+
+    def location(self) -> Path:
+        """Where the tree's root is, or will be.
+
+        Raises:
+            UserError: the user's folder is not named or not there; the benchmark has no synthetic scenes.
+        """
+        if self.data.source == "local":
+            return local_path(self.paths.root, self.name)
+        if self.data.source == "download":
+            return benchmark_folder(downloads_path(self.paths.root), self.benchmark)
+        if self.benchmark.synthesise is None:
+            raise UserError(f"{self.name} has no synthetic scenes: set its 'source' in params.yaml to local or download")
+        scenes = [file_record(Path(str(module.__file__))) for module in self.benchmark.scenes]
+        return self.paths.raw(self.name) / digest(self.seed, *scenes)[:12]  # other code or another seed draws other scenes
+
+    def ids(self, root: Path, split: str) -> list[str]:
+        """The images of a split that are used."""
+        return self.benchmark.ids(root, split)[: self._limit(split)]
+
+    def write_manifest(self) -> None:
+        """List every raw file that is used with its size and SHA-256, in the stage's out."""
+        root = self.obtain()
+        splits = {split: self.ids(root, split) for split in SPLITS}
+        names = [name for split in SPLITS for image_id in splits[split] for name in self.benchmark.files(root, split, image_id)]
+        files = {name: file_record(root / name) for name in tqdm(names, desc=f"{self.name}: hashing", unit="file", disable=None)}
+        masks = {setting: content_sha256(self.label_mask(setting, root)) for setting in SETTINGS}
+        manifest: dict[str, Any] = {"source": self.data.source, "splits": splits, "mappings": masks, "files": files}
+        if self.benchmark.boundary_list is not None:
+            manifest["boundary_list"] = self.benchmark.boundary_list(root, self.mappings_folder()).title
+        write_json(self.paths.manifest(self.name), manifest)
+
+    def records(self) -> dict[str, Any]:
+        """Raw file -> its size and SHA-256, as the manifest lists them."""
+        return read_json(self.paths.manifest(self.name))["files"]
+
+    def sample(self, root: Path, split: str, image_id: str, records: dict[str, Any]) -> Sample:
+        """One image with its labels, its files checked against their `records` first.
+
+        Raises:
+            UserError: a file is missing, damaged, or not the one that was listed.
+        """
+        for name, record in records.items():
+            if file_record(root / name) != record:
+                raise self._changed(root / name)
+        return self.benchmark.read(root, split, image_id)
+
+    def boundary_list(self, root: Path) -> ImageList | None:
+        """The test images that the boundary metric counts; None for a benchmark without such a list.
+
+        Raises:
+            UserError: it is not the list that the manifest names, or not the published one.
+        """
+        if self.benchmark.boundary_list is None:
+            return None
+        images = self.benchmark.boundary_list(root, self.mappings_folder())
+        if images.title != read_json(self.paths.manifest(self.name)).get("boundary_list"):
+            raise self._changed("the list of images whose boundaries are scored (test_new.txt)")
+        return images
+
+    def masks(self, root: Path) -> dict[str, np.ndarray]:
+        """Setting -> `(N, T)` uint8 of the training images that are used, from mapping files or drawn (`mapping_file`).
+
+        Raises:
+            UserError: a label mask is not the one that was listed, or is not of these images and tasks.
+        """
+        listed = read_json(self.paths.manifest(self.name))["mappings"]
+        masks = {}
+        for setting in SETTINGS:
+            mask = self.label_mask(setting, root)
+            if content_sha256(mask) != listed.get(setting):
+                raise self._changed(mask.source)
+            drawn = self.mapping_file(setting) is None
+            masks[setting] = mask.of_images(self._mask_ids(root, drawn))[: len(self.ids(root, "train"))]
+        return masks
+
+    def label_mask(self, setting: str, root: Path) -> LabelMask:
+        """The label mask of a setting; a note on standard error says where it is not the published one.
+
+        Raises:
+            UserError: its mapping file is missing or damaged.
+        """
+        path, masks = self.mapping_file(setting), self.benchmark.masks
+        if path is None:
+            rng = np.random.default_rng([self.seed, SETTINGS.index(setting)])
+            return draw_label_mask(setting, self._mask_ids(root, drawn=True), tuple(self.benchmark.outputs), rng)
+        mask = read_mapping(path, self.benchmark)
+        if masks and content_sha256(mask) != masks.sha256[setting]:  # someone's own mapping is allowed, but never unseen
+            print(f"note: {mask.source} is not the published {self.name} {setting} mapping", file=sys.stderr)
+        return mask
+
+    def mapping_file(self, setting: str) -> Path | None:
+        """The file that says which labels a setting shows; None where that is drawn with the seed.
+
+        So it is for synthetic scenes, and for a benchmark without published label masks unless the user gave such a file.
+
+        Raises:
+            UserError: a published one is missing.
+        """
+        folder = self.mappings_folder()
+        if setting == "full" or folder is None:
+            return None
+        if self.benchmark.masks is None and not has_mapping(folder, self.benchmark, setting):
+            return None
+        return find_mapping(folder, self.benchmark, setting)
+
+    def mappings_folder(self) -> Path | None:
+        """Where the mapping files are; None where there need not be any.
+
+        Raises:
+            UserError: the user's folder is not named or not there.
+        """
+        if self.synthetic or (self.benchmark.masks is None and given_path(self.paths.root, "mappings") is None):
+            return None
+        if self.data.source == "local" or self.benchmark.masks is None:
+            return local_path(self.paths.root, "mappings")
+        return downloads_path(self.paths.root) / "mappings"
+
+    def _mask_ids(self, root: Path, drawn: bool) -> list[str]:
+        """The images of a label mask, by its names: a drawn one has those that are used, a mapping file all of the split."""
+        ids = self.ids(root, "train") if drawn else self.benchmark.ids(root, "train")
+        masks = self.benchmark.masks
+        return [str(k) for k in range(len(ids))] if masks and masks.numbered else ids
+
+    def _changed(self, what: object) -> UserError:
+        stage = f"download@{self.name}"
+        return UserError(
+            f"{what} has changed since it was listed: run 'dvc repro -f {stage}' (the study's: study/dvc.yaml:{stage})"
+        )
+
+    def _limit(self, split: str) -> int | None:
+        return self.data.train if split == "train" else self.data.val

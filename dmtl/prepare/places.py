@@ -1,0 +1,66 @@
+"""Where raw files are: made here, or kept by the user wherever they like.
+
+The path to a user's own files is a matter of one machine, so it stands in an environment variable (DMTL_ and the name in
+capitals) or in the git-ignored `local.yaml` (`name: /where/it/is`), never in params.yaml or dvc.lock.
+"""
+
+import functools
+import os
+from pathlib import Path
+
+from dmtl.benchmarks.shared.readers import must_be_readable
+from dmtl.config import load_yaml
+from dmtl.errors import UserError
+from dmtl.files import file_sha256
+
+LARGE = 64 << 20  # bytes; files from this size on are hashed once in a process
+
+
+def local_path(root: Path, name: str) -> Path:
+    """The folder that the user gave for `name` (a benchmark, or `mappings`).
+
+    Raises:
+        UserError: none was given, or it is no folder.
+    """
+    path, variable = given_path(root, name), f"DMTL_{name.upper()}"
+    if path is None:
+        settings = root / "local.yaml"
+        raise UserError(f"where are the files of '{name}'? Set {variable}, or write '{name}: /its/folder' into {settings}")
+    if not path.is_dir():
+        raise UserError(f"{variable} or local.yaml names {path} for '{name}', but there is no such folder")
+    return path
+
+
+def given_path(root: Path, name: str) -> Path | None:
+    """The path that the user gave for `name`, whether it is there or not; None if there is none."""
+    given = os.environ.get(f"DMTL_{name.upper()}") or _local_settings(root).get(name)
+    return Path(str(given)).expanduser() if given else None
+
+
+def downloads_path(root: Path) -> Path:
+    """Where downloaded files are kept: the folder that the user gave as `downloads`, else `data/raw/downloads`."""
+    return given_path(root, "downloads") or root / "data" / "raw" / "downloads"
+
+
+def _local_settings(root: Path) -> dict[str, object]:
+    file = root / "local.yaml"
+    return load_yaml(file) if file.is_file() else {}
+
+
+def file_record(path: Path) -> dict[str, object]:
+    """Size in bytes and SHA-256 of a file, as the manifest keeps them.
+
+    Raises:
+        UserError: it is missing or cannot be read.
+    """
+    with must_be_readable(path):
+        status = path.stat()
+        large = status.st_size >= LARGE
+        sha256 = _sha256_once(path, status.st_size, status.st_mtime_ns) if large else file_sha256(path)
+    return {"bytes": status.st_size, "sha256": sha256}
+
+
+@functools.lru_cache
+def _sha256_once(path: Path, _size: int, _changed: int) -> str:
+    """SHA-256 of a large file, kept until its size or time of change (nanoseconds) is another."""
+    return file_sha256(path)

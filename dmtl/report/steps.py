@@ -1,0 +1,65 @@
+"""Quality and cost against the number of diffusion steps: the numbers of the paper's Fig. 6."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from dmtl.config import Grid, Paths
+from dmtl.report.columns import DELTA_M, FLOPS, Column, Key, columns_of, headline_columns
+from dmtl.report.published import Row
+from dmtl.report.results import Results, Scores, load_steps, relative_gains, row_of, spread
+from dmtl.report.table_cells import CostOf
+
+
+@dataclass(frozen=True)
+class StepsCell:
+    """One number of Fig. 6; its fields are the columns of the CSV."""
+
+    benchmark: str
+    setting: str
+    method: str
+    backbone: str
+    steps: int
+    task: str
+    metric: str
+    unit: str
+    ours: float
+    sd: float | None
+    seeds: int
+
+    @property
+    def row(self) -> Row:
+        return Row(self.benchmark, self.setting, self.method, self.backbone)
+
+    @property
+    def column(self) -> Column:
+        return columns_of(self.benchmark)[self.task, self.metric]
+
+
+def steps_numbers(
+    grid: Grid, paths: Paths, results: Results, costs: CostOf | None, default_steps: int | None
+) -> Iterator[StepsCell]:
+    """The numbers of the rows with a cell that pins its steps.
+
+    Args:
+        costs: counts a cell's network at the paper's size.
+        default_steps: of the cells that pin none, which so have their place among those that do.
+    """
+    cells = {(row_of(cell), cell.steps or default_steps): cell for cell in grid.cells.values()}
+    for row, pinned in load_steps(grid, paths).items():
+        default = {default_steps: results[row]} if default_steps and row in results else {}
+        for steps, trained in sorted({**default, **pinned}.items()):
+            values = _values(row, trained.final, results)
+            values[FLOPS.key] = [costs(cells[row, steps])[FLOPS.metric]] if costs else []
+            for key, seeds in values.items():
+                if seeds:
+                    yield StepsCell(
+                        *row, steps, *key, columns_of(row.benchmark)[key].unit, mean(seeds), spread(seeds), len(seeds)
+                    )
+
+
+def _values(row: Row, final: Sequence[Scores], results: Results) -> dict[Key, list[float]]:
+    """Each task and Delta_m: a value per seed."""
+    columns = headline_columns(row.benchmark)
+    values = {columns[task].key: [seed[task] for seed in final] for task in final[0]}
+    return {**values, DELTA_M.key: relative_gains(row, list(final), results)}

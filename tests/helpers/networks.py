@@ -1,0 +1,69 @@
+"""The narrowest network of every method, and batches of random labels for it."""
+
+import torch
+import torch.nn.functional as F
+import yaml
+
+from dmtl.config import FAMILIES, NetworkConfig
+from dmtl.data.batch import Batch
+from dmtl.losses import pair_weights
+from dmtl.models import build
+from dmtl.models.shared.method import Method
+from helpers.project import ROOT, tiny_params
+
+NYUD = {"semseg": 13, "depth": 1, "normals": 3}
+PASCAL = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}
+FAMILY = {name: method["cell"]["family"] for name, method in yaml.safe_load((ROOT / "grid.yaml").read_text())["methods"].items()}
+MASKS = {  # setting -> which of NYUD's labels each of four images shows
+    "onelabel": [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]],
+    "randomlabels": [[1, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]],
+    "full": [[1, 1, 1]] * 4,
+}
+
+
+def network(
+    method: str,
+    outputs: dict[str, int] = NYUD,
+    params: dict | None = None,
+    width: int = 8,
+    backbone: str = "resnet18",
+    kinds: dict[str, dict] | None = None,
+    **options: object,
+) -> NetworkConfig:
+    """The configuration of a network: of the tiny project where no `params` are given, with `options` instead of some of them."""
+    params = params or tiny_params()
+    family = FAMILY.get(method, "plain")
+    block = params[family] | options
+    if family == "consistency":  # as config does for one benchmark
+        block = {key: value for key, value in block.items() if key != "benchmarks"} | {"on": block["benchmarks"]["nyud"]}
+    made = FAMILIES[family].model_validate(block)
+    return NetworkConfig(
+        method=method, family=family, backbone=backbone, width=width, outputs=outputs, kinds=kinds or {}, options=made
+    )
+
+
+def fresh(method: str, **options: object) -> Method:
+    """A network with the same random weights every time."""
+    torch.manual_seed(0)
+    return build(network(method, **options))  # type: ignore[arg-type]
+
+
+def batch_of(setting: str, size: tuple[int, int] = (32, 64), seed: int = 0) -> Batch:
+    """Four images with the labels of NYUD that `MASKS` shows."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.tensor(MASKS[setting])
+    weights = pair_weights(mask)
+    image_index = {task: mask[:, t].nonzero()[:, 0] for t, task in enumerate(NYUD) if mask[:, t].any()}
+    labels = {
+        "semseg": lambda n: torch.randint(0, 13, (n, 1, *size), generator=generator).float(),
+        "depth": lambda n: torch.rand(n, 1, *size, generator=generator) * 5,
+        "normals": lambda n: F.normalize(torch.randn(n, 3, *size, generator=generator), dim=1),
+    }
+    return Batch(
+        ids=("a", "b", "c", "d"),
+        images=torch.randn(4, 3, *size, generator=generator),
+        noise_keys=torch.tensor([11, 12, 13, 14]),
+        labels={task: labels[task](len(index)) for task, index in image_index.items()},
+        image_index=image_index,
+        weights={task: weights[index, list(NYUD).index(task)] for task, index in image_index.items()},
+    )

@@ -1,0 +1,299 @@
+"""Predictions on own images: any size and kind of file in, pictures of that size out, no traceback for a damaged one."""
+
+import io
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.project import tiny_params, write_project
+from PIL import Image
+
+from dmtl.__main__ import main
+from dmtl.benchmarks import benchmark as benchmark_of
+from dmtl.config import Project, for_training
+from dmtl.data.loading import EvaluationSet
+from dmtl.data.shards import Shard
+from dmtl.errors import UserError
+from dmtl.files import read_json, write_json
+from dmtl.inference.predict import Predictor, _decoded, predict_files
+from dmtl.models import build, save_weights
+from dmtl.pictures.read import distinct_names, find_images, read_image
+from dmtl.tasks import kind_of
+from dmtl.tasks.shared.pixels import upsample
+
+SIZES = {"nyud": (32, 64), "pascal": (64, 64), "cityscapes": (32, 64)}
+METHODS = {
+    "diffusion": "nyud-onelabel-diffusion_prediction",
+    "plain": "nyud-onelabel-mtl_baseline",
+    "constant": "nyud-full-constant",
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `<benchmark>-<method>` of tiny networks with random weights."""
+    folder = tmp_path_factory.mktemp("models")
+    project = Project(write_project(folder / "project", tiny_params()))
+    torch.manual_seed(0)
+    for benchmark, size in SIZES.items():
+        for method, cell in METHODS.items():
+            network = for_training(project, cell).network(benchmark_of(benchmark).outputs)
+            here = folder / f"{benchmark}-{method}"
+            save_weights(here, build(network))
+            about = {"cell": cell, "scale": "demo", "seed": 3, "benchmark": benchmark, "size": list(size)}
+            write_json(here / "model.json", about | {"network": network.model_dump(mode="json")})
+    return folder
+
+
+def _photo(path: Path, size: tuple[int, int] = (40, 30), **options: object) -> Path:
+    """A small smooth picture; `size` is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    y, x = np.mgrid[: size[1], : size[0]]
+    pixels = np.stack([5 * x, 7 * y, 3 * (x + y)], -1).astype(np.uint8)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def test_real_photos_give_pictures_of_their_sizes(models: Path, shared_data: Path, tmp_path: Path) -> None:
+    photos = sorted((shared_data / "pascal_samples" / "voc" / "JPEGImages").glob("*.jpg"))
+    by_size = {Image.open(photo).size: photo for photo in photos}
+    chosen = list(by_size.values())[:10]
+    assert len(chosen) == 10
+    assert predict_files([str(photo) for photo in chosen], models / "pascal-diffusion", tmp_path) == 0
+    for photo in chosen:
+        width, height = Image.open(photo).size
+        folder = tmp_path / photo.stem
+        arrays = np.load(folder / "predictions.npz")
+        assert set(arrays.files) == {f"{s}/{t}" for s in ("final", "initial") for t in benchmark_of("pascal").outputs}
+        for name in arrays.files:
+            picture = Image.open(folder / f"{name}.png")
+            assert picture.size == (width, height)
+            assert arrays[name].shape[:2] == (height, width)
+            if name.endswith(("semseg", "human_parts")):
+                np.testing.assert_array_equal(np.asarray(picture), arrays[name])  # the indices are the classes
+        assert Image.open(folder / "sheet.png").width > 6 * 200
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("benchmark", SIZES)
+def test_every_benchmark_and_method(models: Path, tmp_path: Path, benchmark: str, method: str) -> None:
+    """Also images much smaller than the network's and of one pixel's width."""
+    sizes = [(50, 40), (1, 1), (3, 200)]
+    for size in sizes:
+        _photo(tmp_path / "in" / f"{size[0]}.png", size)
+    assert predict_files([str(tmp_path / "in")], models / f"{benchmark}-{method}", tmp_path / "out") == 0
+    stages = ("final", "initial") if method == "diffusion" else ("final",)
+    for size in sizes:
+        made = {p.relative_to(tmp_path / "out" / str(size[0])).as_posix() for p in (tmp_path / "out" / str(size[0])).rglob("*.*")}
+        pictures = {f"{stage}/{task}.png" for stage in stages for task in benchmark_of(benchmark).outputs}
+        assert made == pictures | {"sheet.png", "predictions.npz"}
+        assert {Image.open(tmp_path / "out" / str(size[0]) / name).size for name in pictures} == {size}
+
+
+def test_a_test_image_gets_the_predictions_that_are_scored(models: Path, tiny: Path) -> None:
+    predictor = Predictor.load(models / "nyud-diffusion")
+    shard = Shard(Project(tiny).paths.shard("nyud", "val"))
+    example = EvaluationSet(shard, seed=3)[1]
+    scored = predictor.model.predict(example.image[None], noise_keys=torch.tensor([example.noise_key]))
+    found = predictor(shard.image(1), shard.ids[1])
+    for stage, of_tasks in scored.items():
+        for task, logits in of_tasks.items():
+            expected = kind_of(task).to_map(kind_of(task).decode(logits[0]).numpy())
+            np.testing.assert_array_equal(found[stage][task], expected)
+    other = predictor(shard.image(1), "another")
+    assert not np.array_equal(found["final"]["normals"], other["final"]["normals"])  # other noise
+    np.testing.assert_array_equal(found["initial"]["depth"], other["initial"]["depth"])
+
+
+def test_classes_of_a_large_image_need_no_large_memory() -> None:
+    logits = torch.randn(21, 9, 7)
+    expected = upsample(logits[None], (50, 61))[0].argmax(0).numpy()
+    np.testing.assert_array_equal(_decoded(kind_of("semseg"), logits, (50, 61)), expected)
+
+
+def test_an_image_for_a_padded_benchmark_is_never_enlarged(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor.load(models / "pascal-plain")
+    seen: list[torch.Tensor] = []
+    predict = predictor.model.predict
+    monkeypatch.setattr(predictor.model, "predict", lambda x, **more: seen.append(x) or predict(x, **more))  # type: ignore[func-returns-value]
+    for size in ((20, 30), (320, 64)):
+        predictor(np.full((*size, 3), 200, np.uint8), "x")
+    rows, columns = (seen[0][0, 0] != 0).nonzero(as_tuple=True)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (22, 41, 17, 46)  # 20 x 30 in the middle of 64 x 64
+    rows, columns = (seen[1][0, 0] != 0).nonzero(as_tuple=True)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (0, 63, 25, 37)  # 320 x 64 scaled down to 64 x 13
+
+
+# Reading files
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file
+
+
+RED = Image.new("RGB", (5, 4), (255, 0, 0))
+SIXTEEN = Image.fromarray(np.full((4, 5), 0x8080, np.uint16))
+KINDS = {
+    "rgb.png": (_saved(RED, "PNG"), (255, 0, 0)),
+    "grey.png": (_saved(Image.new("L", (5, 4), 77), "PNG"), (77, 77, 77)),
+    "bits.png": (_saved(Image.new("1", (5, 4), 1), "PNG"), (255, 255, 255)),
+    "palette.png": (_saved(RED.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"), (255, 0, 0)),
+    "clear.png": (_saved(Image.new("RGBA", (5, 4), (9, 9, 9, 0)), "PNG"), (255, 255, 255)),
+    "half.png": (_saved(Image.new("LA", (5, 4), (0, 128)), "PNG"), (127, 127, 127)),
+    "palette_clear.gif": (_saved(Image.new("P", (5, 4), 3), "GIF", transparency=3), (255, 255, 255)),
+    "sixteen.png": (_saved(SIXTEEN, "PNG"), (128, 128, 128)),
+    "sixteen.tif": (_saved(SIXTEEN, "TIFF"), (128, 128, 128)),
+    "print.jpg": (_saved(RED.convert("CMYK"), "JPEG", quality=100), (255, 0, 0)),
+    "web.webp": (_saved(RED, "WEBP", lossless=True), (255, 0, 0)),
+    "two.gif": (_saved(RED, "GIF", save_all=True, append_images=[Image.new("RGB", (5, 4))]), (255, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_usual_kind_of_file_becomes_rgb(tmp_path: Path, name: str) -> None:
+    content, colour = KINDS[name]
+    (tmp_path / name).write_bytes(content.getvalue())
+    image = read_image(tmp_path / name)
+    assert image.shape == (4, 5, 3)
+    assert image.dtype == np.uint8
+    assert np.abs(image.astype(int) - colour).max() <= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photo_is_set_upright(tmp_path: Path, orientation: int) -> None:
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:10, :20] = 255  # white at the upper left
+    stored = {  # how a camera stores it under each orientation
+        1: pixels, 2: pixels[:, ::-1], 3: pixels[::-1, ::-1], 4: pixels[::-1], 5: pixels.transpose(1, 0, 2),
+        6: pixels.transpose(1, 0, 2)[::-1], 7: pixels[::-1, ::-1].transpose(1, 0, 2), 8: pixels.transpose(1, 0, 2)[:, ::-1],
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "photo.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "photo.png"), pixels)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.4])  # Pillow warns above its limit and raises above twice of it
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(100 * 100 * share))
+    Image.new("RGB", (100, 100)).save(tmp_path / "bomb.png")
+    with pytest.raises(UserError, match=r"bomb\.png has more than .* pixels: make it smaller"):
+        read_image(tmp_path / "bomb.png")
+
+
+def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("text")
+    (tmp_path / "page.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
+    Image.fromarray(np.full((4, 4), 1e5, np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(np.full((4, 4), 1 << 20, np.int32)).save(tmp_path / "int.tif")
+    for name in ("pipe.png", "empty.png", "text.png", "page.png", "float.tif", "int.tif", "nothing.png"):
+        with pytest.raises(UserError, match=name.replace(".", r"\.")) as caught:
+            read_image(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_damaged_images_end_in_a_line_each(models: Path, tmp_path: Path) -> None:
+    """200 files with bytes changed, cut off or put in: each gives a picture or one line that names it."""
+    rng = random.Random(0)
+    whole = [_photo(tmp_path / f"whole.{kind}", (24, 18)).read_bytes() for kind in ("jpg", "png")]
+    for number in range(200):
+        kind = number % 2
+        content = bytearray(whole[kind])
+        for _ in range(rng.choice((1, 3, 20))):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        if number % 5 == 0:
+            del content[rng.randrange(len(content)) :]
+        if number % 7 == 0:
+            content[rng.randrange(len(content)) : 0] = rng.randbytes(9)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{number:03}.{('jpg', 'png')[kind]}").write_bytes(content)
+    told: list[str] = []
+    failed = predict_files([str(tmp_path / "in")], models / "cityscapes-constant", tmp_path / "out", told.append)
+    made = {path.parent.name for path in (tmp_path / "out").glob("*/sheet.png")}
+    assert failed == len(told)
+    assert failed + len(made) == 200
+    assert 20 < failed < 180
+    for line in told:
+        assert "\n" not in line
+        assert sum(f"{number:03}." in line for number in range(200)) == 1
+
+
+# The command
+
+
+def test_the_others_go_on_and_the_status_tells(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = _photo(tmp_path / "good.png")
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8 no photo")
+    command = ["predict", str(tmp_path / "bad.jpg"), str(tmp_path / "no*.png"), str(good)]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--model", str(models / "nyud-plain"), "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 2
+    assert "no*.png" in lines[0]
+    assert "bad.jpg is damaged" in lines[1]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good"]
+    main(["predict", str(good), "--model", str(models / "nyud-plain"), "--out", str(tmp_path / "out")])  # status 0
+
+
+def test_files_folders_and_patterns_name_each_image_once(tmp_path: Path) -> None:
+    for name in ("a/x.jpg", "a/deep/y.PNG", "b/x.jpg", "b/z[1].png"):
+        _photo(tmp_path / name)
+    (tmp_path / "a" / "notes.txt").touch()
+    wanted = [str(tmp_path / name) for name in ("b/z[1].png", "a", "**/x.jpg", "b/x.jpg")]
+    files, problems = find_images(wanted)
+    assert [file.relative_to(tmp_path).as_posix() for file in files] == ["b/z[1].png", "a/deep/y.PNG", "a/x.jpg", "b/x.jpg"]
+    assert problems == []
+    assert len(find_images([str(tmp_path / "none"), str(tmp_path / "b" / "*.gif")])[1]) == 2
+
+
+def test_names_are_distinct_and_stay_in_the_folder() -> None:
+    paths = [
+        "a/x.jpg",
+        "b/x.jpg",
+        "b/X.png",
+        "x-2.jpg",
+        "...jpg",
+        ".hidden.png",
+        "a b.png",
+        "é.png",
+        "..\\up.png",
+        "n" * 300 + ".png",
+    ]
+    names = distinct_names(map(Path, paths))
+    assert names == ["x", "x-2", "X-3", "x-2-2", "image", "hidden", "a_b", "é", "_up", "n" * 100]
+    assert len({name.casefold() for name in names}) == len(names)
+
+
+def test_images_of_one_name_do_not_overwrite_each_other(models: Path, tmp_path: Path) -> None:
+    _photo(tmp_path / "in" / "a" / "x.png", (20, 10))
+    _photo(tmp_path / "in" / "b" / "x.png", (10, 20))
+    assert predict_files([str(tmp_path / "in")], models / "nyud-constant", tmp_path / "out") == 0
+    sizes = {path.parent.parent.name: Image.open(path).size for path in (tmp_path / "out").rglob("semseg.png")}
+    assert sizes == {"x": (20, 10), "x-2": (10, 20)}
+
+
+def test_an_older_model_folder_is_refused_in_one_line(models: Path, tmp_path: Path) -> None:
+    about = read_json(models / "nyud-plain" / "model.json")
+    for lacking in ({"benchmark"}, {"size"}, {"benchmark", "size"}):
+        write_json(tmp_path / "model.json", {name: value for name, value in about.items() if name not in lacking})
+        with pytest.raises(UserError, match="does not say 'benchmark' and 'size'") as caught:
+            predict_files([], tmp_path, tmp_path / "out")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_training_says_what_predict_needs(tiny: Path) -> None:
+    from dmtl.training.loop import train
+
+    project = Project(tiny)
+    train(for_training(project, "nyud-full-constant"), project.paths)
+    predictor = Predictor.load(project.paths.model("nyud-full-constant"))
+    assert (predictor.benchmark, predictor.size, predictor.fit, predictor.seed) == ("nyud", (32, 64), "resize", 0)
