@@ -5,6 +5,7 @@ label is `(N, C, H, W)` float with 255 where a pixel does not count; predictions
 Every loss is computed in float32 whatever the network's precision.
 """
 
+import torch
 from torch import Tensor
 
 from dmtl.tasks import Kind, kind_of
@@ -39,14 +40,19 @@ def upsampled_loss(kind: Kind, prediction: Tensor, label: Tensor) -> Tensor:
     return per_image_loss(kind, upsample(prediction, label.shape[-2:]), label)
 
 
-def pair_weights(label_mask: Tensor) -> Tensor:
-    """What each labelled (image, task) pair counts: T / |L_i| / B, and 0 where there is no label.
+def image_weights(label_mask: Tensor, label_balance: str) -> Tensor:
+    """What each image's losses count: T / |L_i| / B, or 1 / B.
+
+    T / |L_i| is the released Feature Diffusion's, so that all images count alike however many labels they have; XTC's released
+    code has no such factor (docs/methods.md, "Losses and their weights"). An image without any label counts like one with one.
 
     Args:
         label_mask: `(B, T)`, nonzero where image i carries a label of task t.
+        label_balance: `per_image` or `none`.
 
     Returns:
-        `(B, T)` float32; the weights of an image with any label sum to T / B, however many labels it has.
+        `(B,)` float32.
     """
-    present = (label_mask != 0).float()
-    return present * label_mask.shape[1] / present.sum(1, keepdim=True).clamp(min=1) / label_mask.shape[0]
+    images, tasks = label_mask.shape
+    labels = (label_mask != 0).float().sum(1).clamp(min=1)
+    return (tasks / labels if label_balance == "per_image" else torch.ones_like(labels)) / images

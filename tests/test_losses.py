@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dmtl.losses import pair_weights, per_image_loss, task_loss
+from dmtl.losses import image_weights, per_image_loss, task_loss
 from dmtl.tasks import IGNORE, NAMES, kind_of
 
 CHANNELS = {"semseg": 5, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1, "depth": 1}
@@ -101,7 +101,8 @@ def test_bfloat16_predictions_are_scored_in_float32(task: str) -> None:
     assert task_loss(task, prediction.bfloat16(), label).dtype == torch.float32
 
 
-def test_pair_weights_count_every_image_the_same() -> None:
+def test_image_weights_count_every_image_the_same_or_every_label() -> None:
+    """T / |L_i| / B, so that the losses of an image with any label weigh T / B in all; or XTC's plain sum / B."""
     mask = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0]])
-    expected = torch.tensor([[3, 0, 0], [1.5, 1.5, 0], [1, 1, 1], [0, 0, 0]]) / 4
-    assert torch.equal(pair_weights(mask), expected)
+    assert torch.equal(image_weights(mask, "per_image"), torch.tensor([3, 1.5, 1, 3]) / 4)
+    assert torch.equal(image_weights(mask, "none"), torch.ones(4) / 4)

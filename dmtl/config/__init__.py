@@ -9,12 +9,14 @@ from dmtl.config.blocks import Block, load_yaml
 from dmtl.config.grid import SETTINGS, Cell, Grid
 from dmtl.config.methods import (
     FAMILIES,
+    IMAGENET,
     Condition,
     Consistency,
     Diffusion,
     DiffusionNetwork,
     MultiScale,
     NetworkConfig,
+    Normalisation,
     Plain,
 )
 from dmtl.config.project import Paths, Project, TrainingConfig, for_download, for_report, for_shards, for_training, resolve
@@ -22,6 +24,7 @@ from dmtl.config.recipe import Augmentation, Data, Optim, Recipe, ScaleCrop, Sca
 
 __all__ = [
     "FAMILIES",
+    "IMAGENET",
     "SETTINGS",
     "Augmentation",
     "Block",
@@ -34,6 +37,7 @@ __all__ = [
     "Grid",
     "MultiScale",
     "NetworkConfig",
+    "Normalisation",
     "Optim",
     "Paths",
     "Plain",

@@ -14,6 +14,7 @@ class Plain(Block):
     """`plain`: the multi-task and single-task baselines (docs/methods.md, "mtl_baseline")."""
 
     decoder_blocks: Positive
+    single_task_images: Literal["all", "labelled"]  # those that single-task networks see; losses are of labelled ones alone
 
 
 class Condition(Block):
@@ -101,6 +102,19 @@ FAMILIES: dict[str, type[Block]] = {
 AnyOptions = TypeVar("AnyOptions", Plain, Diffusion, Consistency, MultiScale)
 
 
+Channels = Annotated[tuple[float, float, float], Field(strict=False)]  # of red, green and blue
+
+
+class Normalisation(Block):
+    """What a network's images are normalised with: those in [0, 1] less `mean`, divided by `std`."""
+
+    mean: Channels
+    std: Channels
+
+
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
 class NetworkConfig(Block):
     """All that is needed to rebuild a network; written into model.json."""
 
@@ -111,6 +125,7 @@ class NetworkConfig(Block):
     outputs: dict[str, Positive]  # task -> channels, in the benchmark's order
     kinds: dict[str, dict[str, Any]] = Field(default_factory=dict)  # what a task is whose name `dmtl.tasks` does not know
     options: Options
+    normalisation: Normalisation = IMAGENET  # that of the backbone's pretraining
 
     def options_as(self, kind: type[AnyOptions]) -> AnyOptions:
         """The options of the method's family.

@@ -146,6 +146,8 @@ def _options(project: Project, cell: Cell) -> Options:
         block = {"steps": cell.steps, "network": block}
     if cell.family == "consistency":
         block = _on_benchmark(project, cell.benchmark)
+    if cell.family == "plain":
+        block = _at_scale(project)
     options = validated(FAMILIES[cell.family], block, f"params.yaml: {cell.family}")
     assert isinstance(options, Options)
     return options
@@ -157,6 +159,13 @@ def _on_benchmark(project: Project, benchmark: str) -> dict[str, Any]:
     on = validated(ConsistencyOnBenchmark, project.block(where), f"params.yaml: {where}")
     common = {key: value for key, value in project.block("consistency").items() if key != "benchmarks"}
     return {**common, "on": on}
+
+
+def _at_scale(project: Project) -> dict[str, Any]:
+    """The block `plain` with what single-task networks see at the project's scale."""
+    images = project.block(f"plain.single_task.images.{project.paths.scale}")
+    common = {key: value for key, value in project.block("plain").items() if key != "single_task"}
+    return {**common, "single_task_images": images}
 
 
 def _seed(project: Project) -> int:

@@ -17,7 +17,7 @@ class Batch:
         noise_keys: `(B,)` int64, the number from which the random draws of each image are made.
         labels: task -> `(n_t, C, H, W)`, only those that the setting shows.
         image_index: task -> `(n_t,)` int64, which of the images each label belongs to; the pairs that training denoises.
-        weights: task -> `(n_t,)`, T / |L_i| / B of each pair (`dmtl.losses.pair_weights`).
+        image_weights: `(B,)`, what each image's losses count (`dmtl.losses.image_weights`).
     """
 
     ids: tuple[str, ...]
@@ -25,15 +25,15 @@ class Batch:
     noise_keys: Tensor
     labels: dict[str, Tensor]
     image_index: dict[str, Tensor]
-    weights: dict[str, Tensor]
+    image_weights: Tensor
 
     def only(self, tasks: Collection[str]) -> "Batch":
-        """The same images with the labels of `tasks` alone; the weights stay."""
+        """The same images with the labels of `tasks` alone; the images' weights stay."""
 
         def keep(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {task: tensor for task, tensor in tensors.items() if task in tasks}
 
-        return replace(self, labels=keep(self.labels), image_index=keep(self.image_index), weights=keep(self.weights))
+        return replace(self, labels=keep(self.labels), image_index=keep(self.image_index))
 
     def naming(self, label_channels: Mapping[str, int]) -> "Batch":
         """The same batch with each of the tasks named, even those without a label, in their order.
@@ -53,7 +53,6 @@ class Batch:
             self,
             labels=named(self.labels, lambda channels: images.new_empty(0, channels, *size)),
             image_index=named(self.image_index, lambda _: self.noise_keys.new_empty(0)),
-            weights=named(self.weights, lambda _: images.new_empty(0)),
         )
 
     def to(self, device: torch.device) -> "Batch":
@@ -66,6 +65,5 @@ class Batch:
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         """The same batch with `function` applied to every tensor."""
-        parts = (self.labels, self.image_index, self.weights)
-        by_task = ({task: function(tensor) for task, tensor in part.items()} for part in parts)
-        return Batch(self.ids, function(self.images), function(self.noise_keys), *by_task)
+        labels, index = ({task: function(t) for task, t in part.items()} for part in (self.labels, self.image_index))
+        return Batch(self.ids, function(self.images), function(self.noise_keys), labels, index, function(self.image_weights))

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from dmtl.config import Augmentation, ScalePadCrop
+from dmtl.config import Augmentation, Normalisation, ScalePadCrop
 from dmtl.data.batch import Batch
 from dmtl.data.shards import Shard
 from dmtl.data.transforms import augment, finish, hide_invalid
 from dmtl.errors import UserError
-from dmtl.losses import pair_weights
+from dmtl.losses import image_weights
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,26 @@ class TrainingSet(Dataset):
         tasks: what is trained.
         seed: of augmentation and noise.
         augmentation: what is drawn (`dmtl.data.transforms.augment`).
+        normalisation: of the network.
+        every_image: whether those without an allowed label are there too, as images alone.
     """
 
-    def __init__(self, shard: Shard, setting: str, tasks: Sequence[str], seed: int, augmentation: Augmentation) -> None:
+    def __init__(
+        self,
+        shard: Shard,
+        setting: str,
+        tasks: Sequence[str],
+        seed: int,
+        augmentation: Augmentation,
+        normalisation: Normalisation,
+        every_image: bool = False,
+    ) -> None:
         label_mask = shard.label_mask(setting).astype(bool) & [task in tasks for task in shard.outputs]
         self._shard, self._label_mask = shard, label_mask
-        self.images = np.flatnonzero(label_mask.any(axis=1))
-        self.tasks, self.seed, self.augmentation = tuple(tasks), seed, augmentation
-        if not len(self.images):
+        labelled = label_mask.any(axis=1)
+        self.images = np.flatnonzero(labelled | every_image)
+        self.tasks, self.seed, self.augmentation, self.normalisation = tuple(tasks), seed, augmentation, normalisation
+        if not labelled.any():
             raise UserError(f"{shard.path}: setting '{setting}' shows no label of {', '.join(tasks)}; nothing to train on")
 
     def __len__(self) -> int:
@@ -61,7 +73,7 @@ class TrainingSet(Dataset):
         kinds, name, labels = self._shard.kinds, self._shard.ids[k], self._labels(k)
         crop_map = self._crop_map(k, labels)
         image, labels = augment(_image(self._shard, k), labels, kinds, rng, self.augmentation, size, crop_map)
-        return Example(name, *finish(image, labels, kinds, size), noise_key(name, self.seed, epoch))
+        return Example(name, *finish(image, labels, kinds, size, self.normalisation), noise_key(name, self.seed, epoch))
 
     def ids(self, indices: Iterable[int]) -> list[str]:
         """Names of images, by their positions in this set."""
@@ -94,8 +106,8 @@ class TrainingSet(Dataset):
 class EvaluationSet(Dataset):
     """Every test image with all its labels, in the middle of the canvas."""
 
-    def __init__(self, shard: Shard, seed: int) -> None:
-        self._shard, self.seed = shard, seed
+    def __init__(self, shard: Shard, seed: int, normalisation: Normalisation) -> None:
+        self._shard, self.seed, self.normalisation = shard, seed, normalisation
 
     def __len__(self) -> int:
         return len(self._shard)
@@ -103,7 +115,7 @@ class EvaluationSet(Dataset):
     def __getitem__(self, k: int) -> Example:
         shard, name = self._shard, self._shard.ids[k]
         labels = {task: _label(shard, task, k) for task in shard.outputs}
-        finished = finish(_image(shard, k), labels, shard.kinds, shard.size)
+        finished = finish(_image(shard, k), labels, shard.kinds, shard.size, self.normalisation)
         return Example(name, *finished, noise_key(name, self.seed, epoch=-1))
 
 
@@ -130,13 +142,13 @@ class EpochBatches(Sampler):
 class TrainingBatches:
     """The batches of a training, or this process's share of each; the loading processes stay from one epoch to the next."""
 
-    def __init__(self, data: TrainingSet, batch: int, workers: int, share: tuple[int, int] = (0, 1)) -> None:
+    def __init__(self, data: TrainingSet, batch: int, workers: int, label_balance: str, share: tuple[int, int] = (0, 1)) -> None:
         self._data = data
         self._sampler = EpochBatches(len(data), batch, data.seed, epoch=0, share=share)
         self._loader = DataLoader(
             data,
             batch_sampler=self._sampler,
-            collate_fn=Collate(data.tasks, self._sampler.batch / share[1]),
+            collate_fn=Collate(data.tasks, label_balance, self._sampler.batch / share[1]),
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_ignore_signals,
@@ -157,23 +169,24 @@ class TrainingBatches:
 
 def evaluation_batches(data: EvaluationSet, tasks: Sequence[str], batches: Sequence[list[int]]) -> DataLoader:
     """Test images by their positions, a batch at a time."""
-    return DataLoader(data, batch_sampler=batches, collate_fn=Collate(tasks), pin_memory=torch.cuda.is_available())
+    return DataLoader(data, batch_sampler=batches, collate_fn=Collate(tasks, "per_image"), pin_memory=torch.cuda.is_available())
 
 
 @dataclass(frozen=True)
 class Collate:
-    """Examples -> Batch; `tasks` are those that T counts.
+    """Examples -> Batch; `tasks` are those that T counts, `label_balance` as `dmtl.losses.image_weights` takes it.
 
     `batch` is what B counts where these are one process's share of a batch: B / processes, because gradients are averaged over
     the processes. None: the number of examples.
     """
 
     tasks: Sequence[str]
+    label_balance: str
     batch: float | None = None
 
     def __call__(self, examples: Sequence[Example]) -> Batch:
         label_mask = torch.tensor([[task in example.labels for task in self.tasks] for example in examples])
-        weights = pair_weights(label_mask) * (len(examples) / (self.batch or len(examples)))
+        weights = image_weights(label_mask, self.label_balance) * (len(examples) / (self.batch or len(examples)))
         index = {task: label_mask[:, t].nonzero()[:, 0] for t, task in enumerate(self.tasks) if label_mask[:, t].any()}
         return Batch(
             ids=tuple(example.id for example in examples),
@@ -181,7 +194,7 @@ class Collate:
             noise_keys=torch.tensor([example.noise_key for example in examples], dtype=torch.int64),
             labels={task: torch.stack([examples[i].labels[task] for i in images]) for task, images in index.items()},
             image_index=index,
-            weights={task: weights[images, self.tasks.index(task)] for task, images in index.items()},
+            image_weights=weights,
         )
 
 

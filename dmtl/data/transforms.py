@@ -11,14 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dmtl.config import Augmentation, ScaleCrop, ScalePadCrop
+from dmtl.config import Augmentation, Normalisation, ScaleCrop, ScalePadCrop
 from dmtl.tasks import IGNORE, Kind
 
 Labels = dict[str, Tensor]
 Kinds = Mapping[str, Kind]
 
-MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)  # ImageNet's, of images in [0, 1]
-STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 CROP_TESTS = 10  # windows that `random_crop` draws and looks at before it takes the next one as it is
 
 
@@ -56,9 +54,11 @@ def augment(
     return image, labels
 
 
-def finish(image: Tensor, labels: Labels, kinds: Kinds, canvas: tuple[int, int]) -> tuple[Tensor, Labels]:
+def finish(
+    image: Tensor, labels: Labels, kinds: Kinds, canvas: tuple[int, int], normalisation: Normalisation
+) -> tuple[Tensor, Labels]:
     """What training and evaluation end with: normalise, pad to the canvas, mark what does not count as 255."""
-    image, labels = padded(normalise(image), labels, kinds, canvas)
+    image, labels = padded(normalise(image, normalisation), labels, kinds, canvas)
     return image, hide_invalid(labels, kinds)
 
 
@@ -102,7 +102,7 @@ def random_rescale_and_crop(
     scale = rng.uniform(*choice.scales)
     size = tuple(max(1, int(side * scale)) for side in image.shape[-2:])
     window = random_window(rng, size, canvas, crop_map, choice.cat_max_ratio)
-    image = F.interpolate(image[None], size=size, mode="bilinear", align_corners=False)[0]
+    image = _bytes(F.interpolate(image[None].float(), size=size, mode="bilinear", align_corners=False)[0])  # cut, as released
 
     def crop(task: str, label: Tensor) -> Tensor:
         return kinds[task].zoomed(_nearest(label, size, window), scale)
@@ -256,9 +256,10 @@ def hide_invalid(labels: Labels, kinds: Kinds) -> Labels:
     return {task: kinds[task].hide_invalid(label) for task, label in labels.items()}
 
 
-def normalise(image: Tensor) -> Tensor:
-    """[0, 255] -> zero mean and unit variance over ImageNet."""
-    return (image / 255 - MEAN) / STD
+def normalise(image: Tensor, normalisation: Normalisation) -> Tensor:
+    """`(..., 3, H, W)` in [0, 255] -> zero mean and unit variance over the images of the backbone's pretraining."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (normalisation.mean, normalisation.std))
+    return (image / 255 - mean) / std
 
 
 def _resize(x: Tensor, size: torch.Size, mode: str) -> Tensor:

@@ -78,7 +78,9 @@ def evaluate(
     batches = _batches(len(shard), share)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
-    loader = evaluation_batches(EvaluationSet(shard, description.get("seed") or 0), model.tasks, batches)
+    loader = evaluation_batches(
+        EvaluationSet(shard, description.get("seed") or 0, model.config.normalisation), model.tasks, batches
+    )
     described = {name: description.get(name) for name in ("cell", "scale", "seed", "fingerprint")}
     with ExitStack() as stack:
         scoring = _Scoring(shard, predictions, _boundary_pool(shard, batches, processes, stack))

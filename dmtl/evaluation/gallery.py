@@ -115,7 +115,7 @@ def make_gallery(model: "Method", shard: "Shard", description: dict[str, Any]) -
     from dmtl.data.loading import EvaluationSet
 
     chosen = chosen_images(len(shard))
-    data = EvaluationSet(shard, description.get("seed") or 0)
+    data = EvaluationSet(shard, description.get("seed") or 0, model.config.normalisation)
     examples = [data[k] for k in chosen]
     pack = _Packing(shard, chosen)
     labels = {t: [kind.label_map(e.labels[t].numpy()) for e in examples] for t, kind in shard.kinds.items()}

@@ -83,7 +83,9 @@ class Predictor:
         content = Sample(image, {}).brought_to(self.size, self.benchmark.fit, ()).image
         rows, columns = centred(self.size, content.shape[:2])
         canvas = torch.zeros(1, 3, *self.size)
-        canvas[0, :, rows, columns] = normalise(torch.from_numpy(content.copy()).permute(2, 0, 1).float())
+        canvas[0, :, rows, columns] = normalise(
+            torch.from_numpy(content.copy()).permute(2, 0, 1).float(), self.model.config.normalisation
+        )
         device = next(iter([*self.model.parameters(), *self.model.buffers()])).device
         key = torch.tensor([noise_key(name, self.seed, epoch=-1)], device=device)
         predictions = self.model.predict(canvas.to(device), noise_keys=key)

@@ -24,8 +24,9 @@ class SemiSupervised(ConsistencyNetwork):
             if len(index):
                 teacher = views.view.prediction(kind, upsample(views.first[task][index].detach(), size), index)
                 student = upsample(views.second[task][index], size)
-                losses.append(self_consistency_loss(kind, teacher, student, o.confidence, o.largest_difference).sum())
-        return o.weight * torch.stack(losses).sum() / count if losses else None
+                each = self_consistency_loss(kind, teacher, student, o.confidence, o.largest_difference)
+                losses.append((views.batch.image_weights[index] * each).sum())
+        return o.weight * torch.stack(losses).sum() if losses else None
 
 
 def _without(labelled: Tensor | None, count: int, device: torch.device) -> Tensor:

@@ -7,20 +7,22 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from dmtl.config import NetworkConfig
+from dmtl.config import NetworkConfig, Plain
 from dmtl.data.batch import Batch
 from dmtl.models.plain.network import PlainNetwork
 from dmtl.models.shared.method import Maps, Method, Stages
 
 
 class SingleTask(Method):
-    """Independent networks, each trained only on the images that carry its task's label."""
+    """Independent networks, each trained on the images that carry its task's label or, as XTC's, seeing all images."""
 
     def __init__(self, network: NetworkConfig) -> None:
         super().__init__(network)
         self.networks = nn.ModuleDict(
             {task: PlainNetwork(network.model_copy(update={"outputs": {task: n}})) for task, n in network.outputs.items()}
         )
+        for _, single in self.trainings():
+            single.every_image = network.options_as(Plain).single_task_images == "all"
 
     def trainings(self) -> Iterator[tuple[str, Method]]:
         for task, single in self.networks.items():
@@ -41,5 +43,5 @@ class SingleTask(Method):
 
 
 def build(network: NetworkConfig) -> SingleTask:
-    """One network a task."""
+    """One network per task."""
     return SingleTask(network)

@@ -52,7 +52,8 @@ class CrossTaskConsistency(ConsistencyNetwork):
         mapped = self.mapping(bank[torch.cat([pairs.prediction, pairs.label])], pairs.film.repeat(2))
         source, target = mapped.chunk(2)
         feature = self._feature(views.feature, source.shape[-2:])[pairs.image]
-        return self.options.on.weight * cross_task_loss(source, target, feature).sum() / len(batch.images)
+        losses = batch.image_weights[pairs.image] * cross_task_loss(source, target, feature)
+        return self.options.on.weight * losses.sum()
 
     def _encoded(self, views: TwoViews, pairs: TaskPairs) -> Maps:
         """Task -> its encoded predictions, then its encoded labels, as `TaskPairs` expects them."""

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dmtl.benchmarks import benchmark
-from dmtl.config import Cell, Project, for_download, for_report, resolve
+from dmtl.config import Cell, Plain, Project, for_download, for_report, resolve
 from dmtl.errors import UserError
 from dmtl.report import published
 from dmtl.report.columns import FLOPS, PARAMS, Key
@@ -171,13 +171,21 @@ class Costs:
         Args:
             throughput: multiply-adds a second that the GPU sustains.
         """
-        data = benchmark(cell.benchmark)
+        data, training = benchmark(cell.benchmark), resolve(self.project, cell)
         images = data.images.get("train") or for_download(self.project, cell.benchmark)[0].train or math.nan
         labels = data.masks.labels.get(cell.setting, ()) if data.masks else ()
         labelled = dict(zip(data.outputs, labels, strict=False))
-        trained = self._counted(cell).trained
-        epoch = sum(adds * (labelled.get(tasks[0], images) if len(tasks) == 1 else images) for tasks, adds in trained)
-        return FORWARDS * epoch * resolve(self.project, cell).recipe.epochs / throughput / 3600
+
+        def passes(tasks: tuple[str, ...]) -> float:
+            """Forward passes of an epoch."""
+            shown = labelled.get(tasks[0], images) if len(tasks) == 1 else images
+            if not isinstance(training.options, Plain) or training.options.single_task_images == "labelled" or shown == images:
+                return FORWARDS * shown
+            without = _share_of_batches_without(int(images), int(shown), training.recipe.batch)
+            return images * (FORWARDS * (1 - without) + without)
+
+        epoch = sum(adds * passes(tasks) for tasks, adds in self._counted(cell).trained)
+        return epoch * training.recipe.epochs / throughput / 3600
 
     def _counted(self, cell: Cell) -> Counted:
         return self._cache(cell.model_copy(update={"setting": "full"}))  # the setting changes nothing here
@@ -250,6 +258,11 @@ def hours_as_text(costs: Costs, throughput: float) -> str:
 def as_records(costs: Costs) -> list[dict[str, Any]]:
     """What `--json` prints, unrounded."""
     return [asdict(line) for line, _ in costs.lines()]
+
+
+def _share_of_batches_without(images: int, labelled: int, batch: int) -> float:
+    """The share of batches in which no image is labelled: such a batch takes one forward pass and no step."""
+    return math.comb(images - labelled, batch) / math.comb(images, batch)
 
 
 def _ours(cost: "Cost") -> tuple[float, float, float]:

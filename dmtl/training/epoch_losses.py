@@ -41,7 +41,7 @@ class EpochLosses:
         """Name -> mean over the epoch's `steps` of each loss that was there; waits for the device."""
         sums, counts, _ = self._state.tolist()
         seen = zip(self._names, sums, counts, strict=True)
-        return {name: total / steps for name, total, count in seen if count and name != GRADIENT}
+        return {name: total / steps for name, total, count in seen if name == "total" or (count and name != GRADIENT)}
 
     def first_bad(self) -> tuple[str, int] | None:
         """Name and step, from 0, of the epoch's first loss or gradient that was not finite; waits for the device."""

@@ -12,15 +12,18 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
+from torch import Tensor
 from tqdm import tqdm
 
 from dmtl.config import Paths, Recipe, TrainingConfig
+from dmtl.data.batch import Batch
 from dmtl.data.loading import EpochBatches, TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError, nearest
 from dmtl.files import write_json
 from dmtl.models import build, save_weights
-from dmtl.models.shared.backbone import load_imagenet_weights
+from dmtl.models.shared.backbone import load_imagenet_weights, with_normalisation
 from dmtl.models.shared.method import Method
 from dmtl.tracking.training import Tracker, track
 from dmtl.training.balance import Balance, balance_for
@@ -102,7 +105,7 @@ def _require_weights(training: TrainingConfig, shard: Shard) -> None:
 def _network(training: TrainingConfig, shard: Shard, fabric: Fabric) -> Method:
     """A freshly initialised network, the same in every process."""
     torch.manual_seed(training.seed)
-    model = build(training.network(shard.outputs, shard.described_kinds))
+    model = build(with_normalisation(training.network(shard.outputs, shard.described_kinds)))
     if training.pretrained:
         load_imagenet_weights(model, training.cell.backbone)
     synchronise_batch_norm(model, fabric)
@@ -146,7 +149,7 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
     if run.recipe.compile:
         compile_parts(network)
     module, wrapped = run.fabric.setup(network, optimiser)
-    batches = TrainingBatches(data, run.recipe.batch, run.recipe.workers, share_of(run.fabric))
+    batches = TrainingBatches(data, run.recipe.batch, run.recipe.workers, run.training.optim.label_balance, share_of(run.fabric))
     stop = Agreement(run.fabric)
     for epoch in range(run.position.epoch, run.recipe.epochs):
         rate = run.recipe.learning_rate * (1 - epoch / run.recipe.epochs) ** run.recipe.poly_power
@@ -156,17 +159,30 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
         if run.position.losses:
             epoch_losses.load_state_dict(run.position.losses)
         for batch in batches.epoch(epoch, run.position.batch):
-            wrapped.zero_grad()
-            losses = run.balance.backward(run.fabric, module(batch.to(run.fabric.device)), (epoch, run.position.batch))
-            norm = run.fabric.clip_gradients(module, wrapped, max_norm=run.recipe.clip, error_if_nonfinite=False)
-            wrapped.step()
-            epoch_losses.add(run.fabric, {**losses, GRADIENT: norm})
+            epoch_losses.add(run.fabric, _step(run, module, wrapped, batch.to(run.fabric.device)))
             run.position.batch += 1
             bar.update()
             signalled = stop(run.stop.requested)
             if signalled or run.resume.due():
                 _save(run, wrapped.optimizer, epoch_losses, signalled)
         _end_epoch(run, name, rate, epoch_losses, bar)
+
+
+def _step(run: Run, module: _FabricModule, optimiser: _FabricOptimizer, batch: Batch) -> dict[str, Tensor | None]:
+    """One step of the optimiser: its losses and the norm of its gradient.
+
+    A batch without any label of the network's tasks, which only `Method.every_image` lets come, moves the statistics of batch
+    norm and nothing else, as in XTC's released single-task training (docs/methods.md, "single_task").
+    """
+    if not batch.image_index:
+        with torch.no_grad():
+            module(batch)
+        return {}
+    optimiser.zero_grad()
+    losses = run.balance.backward(run.fabric, module(batch), (run.position.epoch, run.position.batch))
+    norm = run.fabric.clip_gradients(module, optimiser, max_norm=run.recipe.clip, error_if_nonfinite=False)
+    optimiser.step()
+    return {**losses, GRADIENT: norm}
 
 
 def _end_epoch(run: Run, name: str, rate: float, losses: EpochLosses, bar: tqdm) -> None:
@@ -235,7 +251,10 @@ def _quiet(run: Run) -> bool | None:
 
 def _dataset(run: Run, network: Method) -> TrainingSet:
     training, recipe = run.training, run.recipe
-    return TrainingSet(run.shard, training.cell.setting, network.tasks, training.seed, recipe.augmentation)
+    normalisation = run.model.config.normalisation
+    return TrainingSet(
+        run.shard, training.cell.setting, network.tasks, training.seed, recipe.augmentation, normalisation, network.every_image
+    )
 
 
 def _batches(data: TrainingSet, recipe: Recipe) -> int:
@@ -254,7 +273,7 @@ def _write_model(run: Run, paths: Paths) -> None:
         "seed": run.training.seed,
         "benchmark": run.training.cell.benchmark,
         "size": list(map(int, run.shard.size)),
-        "network": run.training.network(run.shard.outputs, run.shard.described_kinds).model_dump(mode="json"),
+        "network": run.model.config.model_dump(mode="json"),
         "precision": run.recipe.precision,
         "fingerprint": run.fingerprint.value,
     }

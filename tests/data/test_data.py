@@ -12,7 +12,7 @@ from helpers.project import tiny_params, write_project
 
 from dmtl.benchmarks import benchmark
 from dmtl.benchmarks.shared.sample import Sample
-from dmtl.config import Project, ScaleCrop, for_shards
+from dmtl.config import IMAGENET, Project, ScaleCrop, for_shards
 from dmtl.data.loading import Collate, EpochBatches, EvaluationSet, TrainingBatches, TrainingSet, evaluation_batches, noise_key
 from dmtl.data.shards import Shard
 from dmtl.data.transforms import augment, hide_invalid, horizontal_flip, normalise, random_scale_crop
@@ -61,8 +61,8 @@ def test_a_shard_can_be_sent_to_another_process(tiny: Path) -> None:
     before = shard.image(0)
     other = pickle.loads(pickle.dumps(shard))
     assert np.array_equal(other.image(0), before)
-    data = TrainingSet(shard, "full", TASKS, 0, AUGMENTATION)
-    loaded, here = ([b.images for b in TrainingBatches(data, 3, workers=n).epoch(0)] for n in (2, 0))
+    data = TrainingSet(shard, "full", TASKS, 0, AUGMENTATION, IMAGENET)
+    loaded, here = ([b.images for b in TrainingBatches(data, 3, n, "per_image").epoch(0)] for n in (2, 0))
     assert all(torch.equal(a, b) for a, b in zip(loaded, here, strict=True))
 
 
@@ -98,7 +98,7 @@ def test_the_training_set_cannot_see_a_hidden_label(tiny: Path, setting: str) ->
     """Every hidden label is overwritten in the file; nothing that training sees changes."""
     shard = _shard(tiny)
     mask = shard.label_mask(setting)
-    data = TrainingSet(shard, setting, TASKS, seed=0, augmentation=AUGMENTATION)
+    data = TrainingSet(shard, setting, TASKS, seed=0, augmentation=AUGMENTATION, normalisation=IMAGENET)
     before = [data[0, i] for i in range(len(data))]
     assert [sorted(e.labels) for e in before] == [sorted(t for t, m in zip(TASKS, row, strict=True) if m) for row in mask]
     shard._close()
@@ -107,7 +107,7 @@ def test_the_training_set_cannot_see_a_hidden_label(tiny: Path, setting: str) ->
             for task, visible in zip(TASKS, row, strict=True):
                 if not visible:
                     file[task][k] = 7
-    changed = TrainingSet(_shard(tiny), setting, TASKS, seed=0, augmentation=AUGMENTATION)
+    changed = TrainingSet(_shard(tiny), setting, TASKS, seed=0, augmentation=AUGMENTATION, normalisation=IMAGENET)
     for i, example in enumerate(before):
         again = changed[0, i]
         assert torch.equal(again.image, example.image)
@@ -119,7 +119,7 @@ def test_the_training_set_cannot_see_a_hidden_label(tiny: Path, setting: str) ->
 def test_a_task_of_its_own_sees_only_images_that_carry_it(tiny: Path) -> None:
     shard = _shard(tiny)
     column = shard.label_mask("onelabel")[:, 1]
-    data = TrainingSet(shard, "onelabel", ("depth",), seed=0, augmentation=AUGMENTATION)
+    data = TrainingSet(shard, "onelabel", ("depth",), seed=0, augmentation=AUGMENTATION, normalisation=IMAGENET)
     assert data.images.tolist() == np.flatnonzero(column).tolist()
     assert all(set(data[0, i].labels) == {"depth"} for i in range(len(data)))
 
@@ -130,21 +130,21 @@ def test_a_setting_without_labels_is_named(tiny: Path) -> None:
     with h5py.File(shard.path, "r+") as file:
         file["label_mask/onelabel"][:, 1] = 0
     with pytest.raises(UserError, match="setting 'onelabel' shows no label of depth"):
-        TrainingSet(_shard(tiny), "onelabel", ("depth",), seed=0, augmentation=AUGMENTATION)
+        TrainingSet(_shard(tiny), "onelabel", ("depth",), seed=0, augmentation=AUGMENTATION, normalisation=IMAGENET)
 
 
 def test_a_batch_holds_the_labels_that_exist(tiny: Path) -> None:
-    data = TrainingSet(_shard(tiny), "randomlabels", TASKS, seed=0, augmentation=AUGMENTATION)
+    data = TrainingSet(_shard(tiny), "randomlabels", TASKS, seed=0, augmentation=AUGMENTATION, normalisation=IMAGENET)
     examples = [data[0, i] for i in range(6)]
-    batch = Collate(TASKS)(examples)
+    batch = Collate(TASKS, "per_image")(examples)
     assert batch.ids == tuple(example.id for example in examples)
     assert batch.noise_keys.tolist() == [example.noise_key for example in examples]
-    for t, task in enumerate(TASKS):
+    for task in TASKS:
         carrying = [i for i, e in enumerate(examples) if task in e.labels]
         assert batch.image_index[task].tolist() == carrying
         assert torch.equal(batch.labels[task], torch.stack([examples[i].labels[task] for i in carrying]))
-        expected = [3 / len(examples[i].labels) / 6 for i in carrying]
-        assert batch.weights[task].tolist() == pytest.approx(expected), t
+    assert batch.image_weights.tolist() == pytest.approx([3 / len(example.labels) / 6 for example in examples])
+    assert Collate(TASKS, "none")(examples).image_weights.tolist() == pytest.approx([1 / 6] * 6)
 
 
 def test_batches_are_a_function_of_seed_and_epoch() -> None:
@@ -163,7 +163,7 @@ def test_batches_are_a_function_of_seed_and_epoch() -> None:
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_image(tiny: Path) -> None:
-    data = TrainingSet(_shard(tiny), "full", TASKS, seed=0, augmentation=AUGMENTATION)
+    data = TrainingSet(_shard(tiny), "full", TASKS, seed=0, augmentation=AUGMENTATION, normalisation=IMAGENET)
     assert torch.equal(data[2, 4].image, data[2, 4].image)
     assert data[2, 4].noise_key == data[2, 4].noise_key
     assert len({data[epoch, 4].noise_key for epoch in range(10)}) == 10
@@ -178,10 +178,10 @@ def test_noise_keys_are_spread() -> None:
 
 def test_evaluation_sees_every_label_unaugmented(tiny: Path) -> None:
     shard = _shard(tiny, "val")
-    (batch,) = evaluation_batches(EvaluationSet(shard, seed=0), TASKS, [list(range(len(shard)))])
+    (batch,) = evaluation_batches(EvaluationSet(shard, 0, IMAGENET), TASKS, [list(range(len(shard)))])
     assert all(batch.image_index[task].tolist() == [0, 1, 2] for task in TASKS)
     pixels = torch.from_numpy(shard.image(1)).permute(2, 0, 1).float()
-    assert torch.equal(batch.images[1], normalise(pixels))
+    assert torch.equal(batch.images[1], normalise(pixels, IMAGENET))
     depth = torch.from_numpy(shard.label("depth", 1))
     assert torch.equal(batch.labels["depth"][1, 0], torch.where(depth == 0, 255, depth))
 

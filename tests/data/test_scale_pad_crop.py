@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dmtl.benchmarks import benchmark
 from dmtl.benchmarks.shared.sample import Sample
-from dmtl.config import ScalePadCrop
+from dmtl.config import IMAGENET, ScalePadCrop
 from dmtl.data import transforms
 from dmtl.data.loading import EvaluationSet, TrainingSet
 from dmtl.data.shards import Shard
@@ -54,7 +54,7 @@ def test_rescaling_and_cropping_is_scaling_the_whole_and_cutting_it(seed: int) -
     found, cropped = augment(image, labels, KINDS, np.random.default_rng(seed), choice, CANVAS)
     scale = np.random.default_rng(seed).uniform(0.5, 2.0)
     height, width = int(50 * scale), int(70 * scale)
-    whole = F.interpolate(image[None], size=(height, width), mode="bilinear", align_corners=False)[0]
+    whole = F.interpolate(image[None].float(), size=(height, width), mode="bilinear", align_corners=False)[0].byte()  # cut
     rows, columns = (np.floor(np.arange(n) * side / n).astype(int) for n, side in ((height, 50), (width, 70)))
     scaled = {task: label[:, rows][:, :, columns] for task, label in labels.items()}
     assert found.shape[1:] == (min(height, 64), min(width, 64))
@@ -132,13 +132,13 @@ def test_image_and_labels_stay_together_and_valid(seed: int) -> None:
     flat = (found[:1].float() / 10) == (found[:1].float() / 10).round()  # where no two squares are mixed
     agrees = new["semseg"][known & flat] == found[:1].float()[known & flat] / 10
     assert agrees.float().mean() > 0.9
-    padded, final = finish(found, new, KINDS, CANVAS)
+    padded, final = finish(found, new, KINDS, CANVAS, IMAGENET)
     rows, columns = centred(CANVAS, found.shape[-2:])
     outside = torch.ones(CANVAS, dtype=torch.bool)
     outside[rows, columns] = False
     assert not padded[:, outside].any()
     assert all((label[:, outside] == 255).all() for label in final.values())
-    assert torch.equal(padded[:, rows, columns], normalise(found))
+    assert torch.equal(padded[:, rows, columns], normalise(found, IMAGENET))
     assert torch.equal(final["semseg"][:, rows, columns], new["semseg"])
     assert torch.equal((final["normals"][:, rows, columns] == 255).all(0), lengths == 0)
 
@@ -248,12 +248,14 @@ def shard(tmp_path: Path) -> Shard:
 
 
 def test_evaluation_pads_and_does_no_more(shard: Shard) -> None:
-    data = EvaluationSet(shard, seed=0)
+    data = EvaluationSet(shard, 0, IMAGENET)
     for k in range(3):
         example = data[k]
         rows, columns = centred(CANVAS, shard.content_size(k))
         assert example.image.shape == (3, *CANVAS)
-        assert torch.equal(example.image[:, rows, columns], normalise(torch.from_numpy(shard.image(k)).permute(2, 0, 1)))
+        assert torch.equal(
+            example.image[:, rows, columns], normalise(torch.from_numpy(shard.image(k)).permute(2, 0, 1), IMAGENET)
+        )
         assert torch.equal(example.labels["boundary"][0, rows, columns].byte(), torch.from_numpy(shard.label("boundary", k)))
         assert example.labels["saliency"].eq(255).sum() == 64 * 64 - np.prod(shard.content_size(k))
         assert (example.labels["normals"][:, rows, columns].abs() <= 1).all()
@@ -271,7 +273,7 @@ def test_a_hidden_class_map_chooses_a_crop_only_where_that_is_asked_for(shard: S
     for leak in (False, True):
         read.clear()
         seen.clear()
-        data = TrainingSet(shard, "onelabel", TASKS, 0, _choice(crop_by_hidden_label=leak, flip=True, photometric=True))
+        data = TrainingSet(shard, "onelabel", TASKS, 0, _choice(crop_by_hidden_label=leak, flip=True, photometric=True), IMAGENET)
         labels = [set(data[0, k].labels) for k in range(3)]
         assert labels == [set(TASKS), {"normals"}, {"semseg", "boundary"}]  # never handed on
         assert (("semseg", 1) in read) is leak
@@ -279,7 +281,7 @@ def test_a_hidden_class_map_chooses_a_crop_only_where_that_is_asked_for(shard: S
 
 
 def test_training_examples_fill_the_canvas(shard: Shard) -> None:
-    data = TrainingSet(shard, "onelabel", TASKS, 0, _choice(flip=True, photometric=True))
+    data = TrainingSet(shard, "onelabel", TASKS, 0, _choice(flip=True, photometric=True), IMAGENET)
     for epoch in range(4):
         for k in range(3):
             example = data[epoch, k]

@@ -19,7 +19,7 @@ from PIL import Image
 
 import dmtl.evaluation.evaluate
 from dmtl.benchmarks import benchmark
-from dmtl.config import FAMILIES, NetworkConfig
+from dmtl.config import FAMILIES, IMAGENET, NetworkConfig
 from dmtl.data.transforms import normalise
 from dmtl.errors import UserError
 from dmtl.evaluation.evaluate import Share, evaluate
@@ -76,6 +76,8 @@ def _model(method: str = "diffusion_prediction") -> Method:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     family = method if method in FAMILIES else "diffusion" if method.startswith("diffusion") else "plain"
     block = params[family]
+    if family == "plain":
+        block = {"decoder_blocks": 1, "single_task_images": "labelled"}
     if family == "diffusion":
         block["network"] |= {"decoder_blocks": 1, "blocks": 1}
     network = NetworkConfig(
@@ -119,7 +121,9 @@ def test_a_loop_over_images_gives_the_same(whole: PerImage) -> None:
     for k, (h, w) in enumerate(CONTENTS):
         top, left = (CANVAS[0] - h) // 2, (CANVAS[1] - w) // 2
         image = torch.zeros(1, 3, *CANVAS)
-        image[0, :, top : top + h, left : left + w] = normalise(torch.from_numpy(shard.image(k)).permute(2, 0, 1).float())
+        image[0, :, top : top + h, left : left + w] = normalise(
+            torch.from_numpy(shard.image(k)).permute(2, 0, 1).float(), IMAGENET
+        )
         key = torch.tensor([noise_key(shard.ids[k], 3, epoch=-1)])
         final = model.predict(image, noise_keys=key)["final"]
         for task in set(TASKS) - {"boundary"}:

@@ -19,7 +19,7 @@ from helpers.project import tiny_params, write_project
 from PIL import Image
 
 from dmtl.benchmarks import benchmark
-from dmtl.config import Project, for_report, for_training
+from dmtl.config import IMAGENET, Project, for_report, for_training
 from dmtl.data.loading import EvaluationSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
@@ -66,7 +66,7 @@ def test_a_gallery_holds_what_is_predicted(networks: dict, tiny: Path) -> None:
     assert gallery.stages() == ("initial", "noisy", "final")
     assert gallery.tasks() == ("semseg", "depth", "normals")
     assert gallery.ids == shard.ids
-    examples = [EvaluationSet(shard, seed=5)[k] for k in range(len(shard))]
+    examples = [EvaluationSet(shard, 5, IMAGENET)[k] for k in range(len(shard))]
     keys = torch.tensor([example.noise_key for example in examples])
     images = torch.stack([example.image for example in examples])
     for stage, maps in model.predict(images, noise_keys=keys, noisy=True).items():
@@ -84,7 +84,7 @@ def test_only_the_reference_holds_images_and_labels(networks: dict, tiny: Path) 
     gallery = make_gallery(networks["mtl_baseline"][0], shard, networks["mtl_baseline"][1])
     assert gallery.stages() == ("label", "final")
     np.testing.assert_array_equal(gallery.image(2), shard.image(2))
-    example = EvaluationSet(shard, seed=5)[2]
+    example = EvaluationSet(shard, 5, IMAGENET)[2]
     for task in gallery.tasks():
         kind = kind_of(task)
         expected = kind.label_map(example.labels[task].numpy())
@@ -152,7 +152,7 @@ def test_large_images_are_made_small_and_lines_stay(monkeypatch: pytest.MonkeyPa
             return SimpleNamespace(image=image, noise_key=k, labels=labels)
 
     class Model:
-        tasks = ("saliency", "semseg")
+        tasks, config = ("saliency", "semseg"), SimpleNamespace(normalisation=IMAGENET)
         to = eval = lambda self, *_: self
 
         def predict(self, images: torch.Tensor, noise_keys: torch.Tensor, noisy: bool) -> dict:

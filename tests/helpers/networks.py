@@ -6,7 +6,7 @@ import yaml
 
 from dmtl.config import FAMILIES, NetworkConfig
 from dmtl.data.batch import Batch
-from dmtl.losses import pair_weights
+from dmtl.losses import image_weights
 from dmtl.models import build
 from dmtl.models.shared.method import Method
 from helpers.project import ROOT, tiny_params
@@ -34,6 +34,8 @@ def network(
     params = params or tiny_params()
     family = FAMILY.get(method, "plain")
     block = params[family] | options
+    if family == "plain":  # as config does for one scale
+        block = {"single_task_images": "labelled", **{key: value for key, value in block.items() if key != "single_task"}}
     if family == "consistency":  # as config does for one benchmark
         block = {key: value for key, value in block.items() if key != "benchmarks"} | {"on": block["benchmarks"]["nyud"]}
     made = FAMILIES[family].model_validate(block)
@@ -48,11 +50,10 @@ def fresh(method: str, **options: object) -> Method:
     return build(network(method, **options))  # type: ignore[arg-type]
 
 
-def batch_of(setting: str, size: tuple[int, int] = (32, 64), seed: int = 0) -> Batch:
+def batch_of(setting: str, size: tuple[int, int] = (32, 64), seed: int = 0, label_balance: str = "per_image") -> Batch:
     """Four images with the labels of NYUD that `MASKS` shows."""
     generator = torch.Generator().manual_seed(seed)
     mask = torch.tensor(MASKS[setting])
-    weights = pair_weights(mask)
     image_index = {task: mask[:, t].nonzero()[:, 0] for t, task in enumerate(NYUD) if mask[:, t].any()}
     labels = {
         "semseg": lambda n: torch.randint(0, 13, (n, 1, *size), generator=generator).float(),
@@ -65,5 +66,5 @@ def batch_of(setting: str, size: tuple[int, int] = (32, 64), seed: int = 0) -> B
         noise_keys=torch.tensor([11, 12, 13, 14]),
         labels={task: labels[task](len(index)) for task, index in image_index.items()},
         image_index=image_index,
-        weights={task: weights[index, list(NYUD).index(task)] for task, index in image_index.items()},
+        image_weights=image_weights(mask, label_balance),
     )

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dmtl.__main__ import main
 from dmtl.benchmarks import benchmark as benchmark_of
-from dmtl.config import Project, for_training
+from dmtl.config import IMAGENET, Project, for_training
 from dmtl.data.loading import EvaluationSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
@@ -97,7 +97,7 @@ def test_every_benchmark_and_method(models: Path, tmp_path: Path, benchmark: str
 def test_a_test_image_gets_the_predictions_that_are_scored(models: Path, tiny: Path) -> None:
     predictor = Predictor.load(models / "nyud-diffusion")
     shard = Shard(Project(tiny).paths.shard("nyud", "val"))
-    example = EvaluationSet(shard, seed=3)[1]
+    example = EvaluationSet(shard, 3, IMAGENET)[1]
     scored = predictor.model.predict(example.image[None], noise_keys=torch.tensor([example.noise_key]))
     found = predictor(shard.image(1), shard.ids[1])
     for stage, of_tasks in scored.items():
@@ -296,4 +296,4 @@ def test_a_training_says_what_predict_needs(tiny: Path) -> None:
     project = Project(tiny)
     train(for_training(project, "nyud-full-constant"), project.paths)
     predictor = Predictor.load(project.paths.model("nyud-full-constant"))
-    assert (predictor.benchmark, predictor.size, predictor.fit, predictor.seed) == ("nyud", (32, 64), "resize", 0)
+    assert (predictor.benchmark.name, predictor.size, predictor.seed) == ("nyud", (32, 64), 0)

@@ -13,7 +13,7 @@ import yaml
 from helpers.project import ROOT, tiny_params, write_project
 
 from dmtl.benchmarks import benchmark, benchmark_names
-from dmtl.config import SETTINGS, Project, ScaleCrop, TrainingConfig, for_training
+from dmtl.config import IMAGENET, SETTINGS, Project, ScaleCrop, TrainingConfig, for_training
 from dmtl.data.batch import Batch
 from dmtl.data.loading import TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
@@ -68,8 +68,8 @@ def _write_shard(path: Path, outputs: dict[str, int]) -> None:
 @cache
 def _batch(path: Path, setting: str, tasks: tuple[str, ...]) -> Batch:
     """All of a shard's images with what the setting shows of `tasks`, through the loader."""
-    data = TrainingSet(Shard(path), setting, tasks, 0, PLAIN)
-    (batch,) = TrainingBatches(data, COUNT, workers=0).epoch(0)
+    data = TrainingSet(Shard(path), setting, tasks, 0, PLAIN, IMAGENET)
+    (batch,) = TrainingBatches(data, COUNT, 0, "per_image").epoch(0)
     return batch
 
 
@@ -106,8 +106,8 @@ def test_a_cell_takes_a_step(folder: Path, cell: str) -> None:
 
 
 def _tensors(batch: Batch) -> Iterator[torch.Tensor]:
-    yield from (batch.images, batch.noise_keys)
-    for tensors in (batch.labels, batch.image_index, batch.weights):
+    yield from (batch.images, batch.noise_keys, batch.image_weights)
+    for tensors in (batch.labels, batch.image_index):
         yield from tensors.values()
 
 

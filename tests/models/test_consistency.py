@@ -11,7 +11,7 @@ from helpers.project import tiny_params
 from torch import Tensor, nn
 
 from dmtl.data.batch import Batch
-from dmtl.losses import pair_weights
+from dmtl.losses import image_weights
 from dmtl.models import build
 from dmtl.models.consistency.codecs import encode_label, encode_prediction, resize_label
 from dmtl.models.consistency.losses import cross_task_loss, self_consistency_loss
@@ -70,7 +70,7 @@ def pascal_batch(mask: list[list[int]], size: tuple[int, int] = (32, 64)) -> Bat
     """Labels of all PASCAL tasks, a fifth of the pixels ignored."""
     g = torch.Generator().manual_seed(3)
     visible, n = torch.tensor(mask), len(mask)
-    labels, image_index, weights = {}, {}, {}
+    labels, image_index = {}, {}
     for t, (task, channels) in enumerate(PASCAL.items()):
         if not len(index := visible[:, t].nonzero()[:, 0]):
             continue
@@ -79,9 +79,8 @@ def pascal_batch(mask: list[list[int]], size: tuple[int, int] = (32, 64)) -> Bat
             label = F.normalize(torch.randn(len(index), 3, *size, generator=g), dim=1)
         ignored = torch.rand(len(index), 1, *size, generator=g) < 0.2
         labels[task], image_index[task] = label.masked_fill(ignored, IGNORE), index
-        weights[task] = pair_weights(visible)[index, t]
     images, keys = torch.randn(n, 3, *size, generator=g), torch.arange(40, 40 + n)
-    return Batch(tuple("abcd"[:n]), images, keys, labels, image_index, weights)
+    return Batch(tuple("abcd"[:n]), images, keys, labels, image_index, image_weights(visible, "per_image"))
 
 
 def crop_of(key: int, size: tuple[int, int], zooms: tuple[float, ...], flip: bool) -> tuple[float, int, int, int, int, bool]:
@@ -362,7 +361,9 @@ def plain_cross_task(model: ConsistencyNetwork, batch: Batch, flip: bool = False
         if model.projection is not None:
             f = F.conv2d(f, model.projection)
         cosines = [(x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp(min=1e-12) for x, y in ((a, b), (a, f), (b, f))]
-        total = total + sum(w * (1 - cosine).mean() for w, cosine in zip((1.0, 0.5, 0.5), cosines, strict=True))
+        labelled = sum(i in index for index in images.values())
+        pair_loss = sum(w * (1 - cosine).mean() for w, cosine in zip((1.0, 0.5, 0.5), cosines, strict=True))
+        total = total + len(tasks) / labelled * pair_loss
     return total / count
 
 
@@ -418,7 +419,7 @@ def test_the_order_of_a_batch_changes_nothing(method: str) -> None:
     place = order.argsort()  # where each image has gone
     image_index = {task: place[index] for task, index in batch.image_index.items()}
     ids = tuple(batch.ids[i] for i in order.tolist())
-    moved = Batch(ids, batch.images[order], batch.noise_keys[order], batch.labels, image_index, batch.weights)
+    moved = Batch(ids, batch.images[order], batch.noise_keys[order], batch.labels, image_index, batch.image_weights[order])
     expected = model(batch)
     for name, loss in model(moved).items():
         assert loss.item() == pytest.approx(expected[name].item(), rel=1e-5)
@@ -431,6 +432,8 @@ def plain_self_consistency(model: ConsistencyNetwork, batch: Batch) -> Tensor:
     total = torch.zeros((), dtype=torch.float64)
     for i in range(count):
         key = int(batch.noise_keys[i])
+        labelled = sum(i in index.tolist() for index in batch.image_index.values())
+        factor = len(model.outputs) / labelled  # as the supervised losses
         zooms = model.options.zooms
         zoom = crop_of(key, size, zooms, flip=False)[0]
         first = batch.images[i]
@@ -443,20 +446,20 @@ def plain_self_consistency(model: ConsistencyNetwork, batch: Batch) -> Tensor:
             q = upsample(after[task], size)[0]
             if task == "depth":
                 difference = (p / zoom - q).abs()
-                total = total + difference[difference < o.largest_difference].sum() / difference.numel()
+                total = total + factor * difference[difference < o.largest_difference].sum() / difference.numel()
             elif task == "normals":
                 difference = 1 - F.normalize(p, dim=0) * F.normalize(q, dim=0)
-                total = total + difference[difference < o.largest_difference].sum() / difference.numel()
+                total = total + factor * difference[difference < o.largest_difference].sum() / difference.numel()
             elif task == "boundary":
                 y = p.sigmoid()
                 sure = torch.maximum(y, 1 - y) > o.confidence
                 bce = -(y * F.logsigmoid(q) + (1 - y) * F.logsigmoid(-q))
-                total = total + (bce[sure].mean() if sure.any() else 0)
+                total = total + factor * (bce[sure].mean() if sure.any() else 0)
             else:
                 probability, label = p.softmax(0).max(0)
                 label = label.masked_fill(probability <= o.confidence, IGNORE)
                 if (label != IGNORE).any():
-                    total = total + F.cross_entropy(q[None], label[None], ignore_index=IGNORE)
+                    total = total + factor * F.cross_entropy(q[None], label[None], ignore_index=IGNORE)
     return o.weight * total / count
 
 

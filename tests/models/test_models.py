@@ -124,7 +124,7 @@ def test_losses_are_finite_and_batch_weighted(method: str) -> None:
         noise_keys=torch.cat([one.noise_keys, one.noise_keys]),
         labels={t: torch.cat([x, x]) for t, x in one.labels.items()},
         image_index={t: torch.cat([x, x + 4]) for t, x in one.image_index.items()},
-        weights={t: torch.cat([x, x]) / 2 for t, x in one.weights.items()},
+        image_weights=torch.cat([one.image_weights, one.image_weights]) / 2,
     )
     for task, loss in model(one).items():
         assert loss.isfinite()
@@ -140,7 +140,7 @@ def _plain_losses(model: DiffusionNetwork, batch: Batch) -> dict[str, Tensor]:
             final = _plain_denoise(model, features, initial, task, i, batch.noise_keys)
             label = batch.labels[task][n]
             terms = [task_loss(task, upsample(m, label.shape[-2:])[0], label) for m in (final, initial[task][i : i + 1])]
-            pair = batch.weights[task][n] * (terms[0] + 0.5 * terms[1])
+            pair = batch.image_weights[i] * (terms[0] + 0.5 * terms[1])
             losses[task] = losses.get(task, 0) + pair
     return losses
 

@@ -80,7 +80,7 @@ def test_the_loss_is_that_of_every_prediction_of_every_pair(method: str) -> None
             for weight, maps in [(1.0, final), *((0.3, one) for one in earlier)]:
                 label = batch.labels[task][n]
                 enlarged = upsample(maps[task][i : i + 1], label.shape[-2:])[0]
-                expected += float(batch.weights[task][n]) * weight * task_loss(task, enlarged, label).item()
+                expected += float(batch.image_weights[i]) * weight * task_loss(task, enlarged, label).item()
         assert losses[task].item() == pytest.approx(expected, rel=1e-5)
 
 

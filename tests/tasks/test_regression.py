@@ -11,7 +11,7 @@ from dmtl.benchmarks.shared.sample import Sample
 from dmtl.data.batch import Batch
 from dmtl.data.shards import Shard
 from dmtl.evaluation.evaluate import evaluate
-from dmtl.losses import pair_weights
+from dmtl.losses import image_weights
 from dmtl.metrics.per_image import load_per_image
 from dmtl.models import build
 from dmtl.models.shared.method import Method
@@ -36,7 +36,6 @@ def _network(method: str) -> Method:
 def _batch() -> Batch:
     """Four images, each with the label of one task."""
     generator = torch.Generator().manual_seed(0)
-    weights = pair_weights(torch.eye(4))
     labels = {name: torch.randn(1, channels, *SIZE, generator=generator) for name, channels in OUTPUTS.items()}
     labels["semseg"] = torch.randint(0, 5, (1, 1, *SIZE), generator=generator).float()
     return Batch(
@@ -45,7 +44,7 @@ def _batch() -> Batch:
         noise_keys=torch.arange(4),
         labels=labels,
         image_index={name: torch.tensor([i]) for i, name in enumerate(OUTPUTS)},
-        weights={name: weights[i : i + 1, i] for i, name in enumerate(OUTPUTS)},
+        image_weights=image_weights(torch.eye(4), "per_image"),
     )
 
 
@@ -118,12 +117,12 @@ def test_the_score_is_the_mean_over_valid_pixels_and_channels(shard: Shard, tmp_
 def _prediction(network: Method, shard: Shard, k: int) -> dict[str, dict[str, torch.Tensor]]:
     """Maps of one image, padded by hand, at the image's own place and size."""
     from dmtl.data.loading import noise_key
-    from dmtl.data.transforms import MEAN, STD
 
     (height, width), canvas = shard.content_size(k), torch.zeros(1, 3, *SIZE)
     top, left = (SIZE[0] - height) // 2, (SIZE[1] - width) // 2
     rows, columns = slice(top, top + height), slice(left, left + width)
-    canvas[0, :, rows, columns] = (torch.from_numpy(shard.image(k)).movedim(-1, 0) / 255 - MEAN) / STD
+    mean, std = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    canvas[0, :, rows, columns] = (torch.from_numpy(shard.image(k)).movedim(-1, 0) / 255 - mean) / std
     predicted = network.predict(canvas, noise_keys=torch.tensor([noise_key(shard.ids[k], 0, -1)]))
     return {stage: {name: m[..., rows, columns] for name, m in maps.items()} for stage, maps in predicted.items()}
 

@@ -11,7 +11,7 @@ import torch
 import yaml
 from helpers.project import ROOT
 
-from dmtl.config import Project
+from dmtl.config import IMAGENET, Project
 from dmtl.data.loading import EpochBatches, TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
@@ -63,14 +63,13 @@ def test_the_pairs_of_all_shares_weigh_what_those_of_the_batch_do(tiny: Path) ->
 
     shard = Shard(Project(tiny).paths.shard("nyud", "train"))
     flip = ScaleCrop(kind="scale_crop", zooms=(1.0,), flip=True)
-    data = TrainingSet(shard, "randomlabels", tuple(shard.outputs), 0, flip)
-    (whole,) = TrainingBatches(data, 5, workers=0).epoch(1)
-    shares = [next(iter(TrainingBatches(data, 5, workers=0, share=(k, 2)).epoch(1))) for k in range(2)]
+    data = TrainingSet(shard, "randomlabels", tuple(shard.outputs), 0, flip, IMAGENET)
+    (whole,) = TrainingBatches(data, 5, 0, "per_image").epoch(1)
+    shares = [next(iter(TrainingBatches(data, 5, 0, "per_image", share=(k, 2)).epoch(1))) for k in range(2)]
     for share in shares:
         assert list(share.image_index) == list(whole.image_index), "both go back through the same layers"
-    for task, weights in whole.weights.items():
-        together = torch.cat([share.weights[task] for share in shares]) / 2  # gradients are averaged over processes
-        torch.testing.assert_close(together.sort().values, weights.sort().values)
+    together = torch.cat([share.image_weights for share in shares]) / 2  # gradients are averaged over processes
+    torch.testing.assert_close(together.sort().values, whole.image_weights.sort().values)
 
 
 def test_devices_that_are_not_there_are_named_in_one_line(tiny: Path) -> None:

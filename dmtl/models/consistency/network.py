@@ -64,4 +64,4 @@ class ConsistencyNetwork(Method):
 
     @abstractmethod
     def consistency(self, views: TwoViews) -> Tensor | None:
-        """The scalar loss, summed over what is compared / B; None where there is nothing to compare."""
+        """The scalar loss, each image weighted like its supervised losses; None where there is nothing to compare."""

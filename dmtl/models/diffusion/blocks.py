@@ -18,9 +18,8 @@ class StepEmbedding(nn.Module):
         half = STEP_FREQUENCIES // 2
         frequency = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float32) / half)
         self.register_buffer("frequency", frequency, persistent=False)
-        initialise_linear(self)
         for layer in layers:
-            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.normal_(layer.weight, std=0.02)  # as released; its biases keep torch's own initial values
 
     def forward(self, step: int) -> Tensor:
         angle = step * self.get_buffer("frequency")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models
 
+from dmtl.config import NetworkConfig, Normalisation
 from dmtl.errors import UserError, nearest
 
 STRIDES = [4, 8, 16, 32]
@@ -66,6 +67,19 @@ def load_imagenet_weights(network: nn.Module, backbone: str) -> None:
     for module in network.modules():
         if isinstance(module, Backbone):
             module.backbone.load_state_dict(state)
+
+
+def with_normalisation(network: NetworkConfig) -> NetworkConfig:
+    """The configuration with the normalisation that its backbone was pretrained with: ImageNet's of torchvision's, timm's own.
+
+    Raises:
+        UserError: there is no such backbone, or timm is not installed.
+    """
+    if _of_torchvision(network.backbone):
+        return network
+    config = _timm_stages(network.backbone).pretrained_cfg
+    own = Normalisation(mean=tuple(config["mean"]), std=tuple(config["std"]))
+    return network.model_copy(update={"normalisation": own})
 
 
 def has_timm(network: nn.Module) -> bool:

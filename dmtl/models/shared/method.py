@@ -25,6 +25,8 @@ class Method(nn.Module, ABC):
     of its own under a name that is no task; no task weight multiplies that.
     """
 
+    every_image = False  # whether a training also sees the images that carry no label of its tasks
+
     def __init__(self, network: NetworkConfig) -> None:
         super().__init__()
         self.config = network
@@ -65,7 +67,8 @@ class Method(nn.Module, ABC):
     @staticmethod
     def weighted(batch: Batch, losses: Callable[[str, Tensor], Tensor]) -> Maps:
         """(task, image_index) -> `(n_t,)` losses of its pairs, weighted and summed: task -> scalar."""
-        return {task: (batch.weights[task] * losses(task, index)).sum() for task, index in batch.image_index.items()}
+        weights = batch.image_weights
+        return {task: (weights[index] * losses(task, index)).sum() for task, index in batch.image_index.items()}
 
     def prepare(self, labels: Iterable[dict[str, Tensor]]) -> None:
         """See the allowed training labels of each image once before training: task -> `(C, H, W)`. Most need nothing."""
@@ -75,7 +78,7 @@ class Method(nn.Module, ABC):
         """All tasks for normalised images.
 
         Args:
-            images: `(B, 3, H, W)`, normalised with ImageNet's mean and deviation.
+            images: `(B, 3, H, W)`, normalised as `config.normalisation` says.
             noise: scale of every noise draw of a diffusion method; 0 makes it deterministic.
             noise_keys: `(B,)` int64 that the noise of each image is drawn from; without it all images get the same draw.
             noisy: whether to return the noisy maps too that a method's denoising starts from, where those are predictions.
