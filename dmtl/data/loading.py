@@ -4,6 +4,7 @@ import hashlib
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from dmtl.data.shards import Shard
 from dmtl.data.transforms import augment, finish, hide_invalid
 from dmtl.errors import UserError
 from dmtl.losses import image_weights
+
+PATIENCE = 25.0  # seconds without a batch from the loading processes, after which they are given up
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,10 @@ class EpochBatches(Sampler):
 
 
 class TrainingBatches:
-    """The batches of a training, or this process's share of each; the loading processes stay from one epoch to the next."""
+    """The batches of a training, or this process's share of each; the loading processes stay from one epoch to the next.
+
+    To be used in a `with` block. torch tells of a loading process's death wherever the training happens to be.
+    """
 
     def __init__(self, data: TrainingSet, batch: int, workers: int, label_balance: str, share: tuple[int, int] = (0, 1)) -> None:
         self._data = data
@@ -153,7 +159,26 @@ class TrainingBatches:
             persistent_workers=workers > 0,
             worker_init_fn=_ignore_signals,
             pin_memory=torch.cuda.is_available(),
+            timeout=PATIENCE if workers else 0,
         )
+
+    def __enter__(self) -> "TrainingBatches":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End the loading processes where something went wrong; one that has died or hangs is told in a line."""
+        if error is None:
+            return
+        if processes := getattr(self._loader._iterator, "_workers", []):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else torch tells of the death of those that are ended here
+            for process in processes:
+                process.kill()  # they heed no other signal
+        if isinstance(error, RuntimeError) and "DataLoader" in str(error):
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(
+                f"a loading process has died or hangs ({reason}): is the memory full, or /dev/shm too small? "
+                "Set fewer 'workers' in params.yaml and run it again; it goes on from the last checkpoint"
+            ) from None
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from number `start` on; a share names every task that the whole batch labels."""

@@ -1,4 +1,4 @@
-"""What the report's pictures of test images are made of: a few images' maps, one byte a value, beside a cell's result file.
+"""What the report's pictures of test images are made of: a few images' maps, one byte per value, beside a cell's result file.
 
 Written once a training by `evaluate`: predictions, and in the file of the reference method also images and labels, which so are
 there once for each benchmark and setting. Maps are kept, not colours: a change of colours evaluates nothing again.

@@ -1,6 +1,6 @@
 """A trained network made ready for inference: batch norm folded into the convolution before it, in the precision asked for.
 
-Each batch norm in evaluation mode is an affine map a channel, so it goes into the weights of the convolution that feeds it
+Each batch norm in evaluation mode is an affine map per channel, so it goes into the weights of the convolution that feeds it
 (exact to rounding). The network itself is changed, so that no second set of weights takes memory: it cannot be trained any more.
 """
 

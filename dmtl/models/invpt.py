@@ -130,7 +130,7 @@ class Enlargement(nn.Module):
 
 
 class Aggregation(nn.Module):
-    """One stage's share of the final features: a layer norm over all tasks' channels, then a 1x1 convolution a task."""
+    """One stage's share of the final features: a layer norm over all tasks' channels, then a 1x1 convolution per task."""
 
     def __init__(self, width: int, outputs: int, tasks: tuple[str, ...], project: bool) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Aggregation(nn.Module):
 
 
 def projections(inputs: int, outputs: int, tasks: tuple[str, ...]) -> nn.ModuleDict:
-    """A 1x1 convolution a task."""
+    """A 1x1 convolution per task."""
     return nn.ModuleDict({task: nn.Conv2d(inputs, outputs, 1) for task in tasks})
 
 

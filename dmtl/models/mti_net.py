@@ -24,7 +24,7 @@ def residual(inputs: int, outputs: int) -> BasicBlock:
 
 
 class InitialTasks(nn.Module):
-    """The first features and predictions of one scale: two residual blocks and a 1x1 head a task."""
+    """The first features and predictions of one scale: two residual blocks and a 1x1 head per task."""
 
     def __init__(self, inputs: int, channels: int, outputs: dict[str, int]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""MTL baseline: one trunk, a six-block decoder a task.
+"""MTL baseline: one trunk, a six-block decoder per task.
 
 https://prismformore.github.io/diffusionmtl/, Section 4.2.
 """

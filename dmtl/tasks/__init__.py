@@ -1,4 +1,4 @@
-"""Dense tasks: one file a kind, and the names that the field knows.
+"""Dense tasks: one file per kind, and the names that the field knows.
 
 The folder listing is the register of kinds: `classes.py` is the kind `classes`. A task is a name, a kind and what the benchmark
 says of it. The names below need no more than that; a task of another name says its kind wherever it is written down.

@@ -76,7 +76,7 @@ class Balance:
 
 
 class Uncertainty(Balance):
-    """Learned log-variances s, one a task (Kendall et al., CVPR 2018, https://arxiv.org/abs/1705.07115).
+    """Learned log-variances s, one per task (Kendall et al., CVPR 2018, https://arxiv.org/abs/1705.07115).
 
     Minimises the sum of exp(-s) L + s: twice the paper's objective, so that s = 0, the start, is `fixed`. The log-variances have
     an Adam of their own, and those of tasks without a label in the batch rest.
@@ -113,7 +113,7 @@ class GradientBalance(Balance):
 
     Shared are the parameters that the losses of two or more tasks in this batch move. Every other parameter gets its own task's
     gradient as it is, so that no weight, which some methods let become 0 or negative, can stop or reverse a decoder.
-    Costs one backward pass a task, and memory for one gradient a task.
+    Costs one backward pass per task, and memory for one gradient per task.
 
     Args:
         task_weights: task -> fixed weight.
@@ -165,7 +165,7 @@ class GradientBalance(Balance):
             self._sums[task] = before + weight, count + 1
 
     def _weights(self, gramian: Tensor, step: tuple[int, int]) -> list[float]:
-        """One weight a task; 1 for a task that moves nothing, and for all where a gradient is not finite, as in `fixed`."""
+        """One weight per task; 1 for a task that moves nothing, and for all where a gradient is not finite, as in `fixed`."""
         weights = torch.ones_like(gramian.diagonal())
         moving = gramian.diagonal() > 0
         if moving.sum() > 1 and gramian.isfinite().all():

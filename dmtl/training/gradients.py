@@ -7,13 +7,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-Row = tuple[Tensor | None, ...]  # one parameter's gradients, one a task; None where a task does not reach it
+Row = tuple[Tensor | None, ...]  # one parameter's gradients, one per task; None where a task does not reach it
 
 
 def task_gradients(
     fabric: Fabric, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter], keep_graph: bool = False
 ) -> list[Row]:
-    """One backward pass a task: the `T` gradients of each parameter.
+    """One backward pass per task: the `T` gradients of each parameter.
 
     A pass visits only what its own loss reaches, so the decoders of other tasks cost nothing; passes through all losses at once
     (vmap over a Jacobian) would hold every intermediate gradient T times. `.grad` is None afterwards.

@@ -33,7 +33,7 @@ from dmtl.training.devices import Agreement, launched, share_of, synchronise_bat
 from dmtl.training.epoch_losses import GRADIENT, EpochLosses
 from dmtl.training.fingerprint import Fingerprint, fingerprint_of
 
-History = list[dict[str, Any]]  # one entry an epoch: network, epoch, learning rate, mean losses, weights of the balance
+History = list[dict[str, Any]]  # one entry per epoch: network, epoch, learning rate, mean losses, weights of the balance
 
 
 @dataclass
@@ -149,23 +149,24 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
     if run.recipe.compile:
         compile_parts(network)
     module, wrapped = run.fabric.setup(network, optimiser)
-    batches = TrainingBatches(data, run.recipe.batch, run.recipe.workers, run.training.optim.label_balance, share_of(run.fabric))
     stop = Agreement(run.fabric)
-    for epoch in range(run.position.epoch, run.recipe.epochs):
-        rate = run.recipe.learning_rate * (1 - epoch / run.recipe.epochs) ** run.recipe.poly_power
-        for group, own_rate in zip(wrapped.param_groups, own_rates, strict=True):
-            group["lr"] = own_rate(epoch) if own_rate else rate
-        epoch_losses = EpochLosses(network.tasks, run.fabric.device)
-        if run.position.losses:
-            epoch_losses.load_state_dict(run.position.losses)
-        for batch in batches.epoch(epoch, run.position.batch):
-            epoch_losses.add(run.fabric, _step(run, module, wrapped, batch.to(run.fabric.device)))
-            run.position.batch += 1
-            bar.update()
-            signalled = stop(run.stop.requested)
-            if signalled or run.resume.due():
-                _save(run, wrapped.optimizer, epoch_losses, signalled)
-        _end_epoch(run, name, rate, epoch_losses, bar)
+    loading = TrainingBatches(data, run.recipe.batch, run.recipe.workers, run.training.optim.label_balance, share_of(run.fabric))
+    with loading as batches:
+        for epoch in range(run.position.epoch, run.recipe.epochs):
+            rate = run.recipe.learning_rate * (1 - epoch / run.recipe.epochs) ** run.recipe.poly_power
+            for group, own_rate in zip(wrapped.param_groups, own_rates, strict=True):
+                group["lr"] = own_rate(epoch) if own_rate else rate
+            epoch_losses = EpochLosses(network.tasks, run.fabric.device)
+            if run.position.losses:
+                epoch_losses.load_state_dict(run.position.losses)
+            for batch in batches.epoch(epoch, run.position.batch):
+                epoch_losses.add(run.fabric, _step(run, module, wrapped, batch.to(run.fabric.device)))
+                run.position.batch += 1
+                bar.update()
+                signalled = stop(run.stop.requested)
+                if signalled or run.resume.due():
+                    _save(run, wrapped.optimizer, epoch_losses, signalled)
+            _end_epoch(run, name, rate, epoch_losses, bar)
 
 
 def _step(run: Run, module: _FabricModule, optimiser: _FabricOptimizer, batch: Batch) -> dict[str, Tensor | None]:

@@ -13,7 +13,7 @@ _CACHED_VALUES = 2**21  # at most so many at once: larger intermediates leave th
 def gaussian(noise_keys: Tensor, task: str, step: int, shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise of each image: `(N,)` int64 keys -> `(N, *shape)` float32.
 
-    Box-Muller on the two 32-bit halves of one hash a pair of values.
+    Box-Muller on the two 32-bit halves of one hash per pair of values.
     """
     size = math.prod(shape)
     parts = [_normal(part, size) for part in streams(noise_keys, task, step).split(max(1, _CACHED_VALUES // size))]

@@ -1,4 +1,4 @@
-"""The baselines' network: trunk, decoders, one prediction a task (docs/methods.md, "mtl_baseline")."""
+"""The baselines' network: trunk, decoders, one prediction per task (docs/methods.md, "mtl_baseline")."""
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from dmtl.models.shared.trunk import Trunk
 
 
 class PlainNetwork(Method):
-    """Shared trunk and a decoder a task; the loss of each labelled pair, once."""
+    """Shared trunk and a decoder per task; the loss of each labelled pair, once."""
 
     def __init__(self, network: NetworkConfig) -> None:
         super().__init__(network)

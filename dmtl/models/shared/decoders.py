@@ -10,12 +10,12 @@ def decoder(width: int, blocks: int) -> nn.Sequential:
 
 
 def prediction_heads(outputs: dict[str, int], width: int) -> nn.ModuleDict:
-    """A 1x1 convolution a task: features -> logits or values."""
+    """A 1x1 convolution per task: features -> logits or values."""
     return nn.ModuleDict({task: nn.Conv2d(width, channels, 1) for task, channels in outputs.items()})
 
 
 class Decoders(nn.Module):
-    """One decoder and one 1x1 head a task.
+    """One decoder and one 1x1 head per task.
 
     Args:
         outputs: task -> channels of its prediction.

@@ -138,7 +138,7 @@ class Kind(ABC):
         return 0.0, 1.0
 
     def to_bytes(self, values: np.ndarray, span: Span) -> np.ndarray:
-        """A map in one byte a value."""
+        """A map in one byte per value."""
         from dmtl.tasks.shared.arrays import to_steps
 
         return to_steps(values, span)
