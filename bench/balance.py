@@ -13,14 +13,16 @@ import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
 
-from dmtl.benchmarks.nyud.files import TASKS
+from dmtl.benchmarks import benchmark
 from dmtl.config import NetworkConfig, Optim, Project, for_training
 from dmtl.data.batch import Batch
 from dmtl.errors import UserError
-from dmtl.losses import pair_weights
+from dmtl.losses import image_weights
 from dmtl.models import build
 from dmtl.stage import ROOT
 from dmtl.training.balance import Balance, balance_for
+
+TASKS = benchmark("nyud").outputs
 
 CHOICES = Optim.model_fields["balance"].annotation.__args__  # type: ignore[union-attr]
 METHODS = ("mtl_baseline", "diffusion_prediction", "diffusion_feature")
@@ -93,10 +95,9 @@ def full_batch(count: int, size: tuple[int, int]) -> Batch:
         "depth": torch.rand(count, 1, *size),
         "normals": F.normalize(torch.randn(count, 3, *size), dim=1),
     }
-    rows = {task: torch.arange(count) for task in TASKS}
-    weights = pair_weights(torch.ones(count, len(TASKS)))
-    by_task = {task: weights[:, number] for number, task in enumerate(TASKS)}
-    return Batch(torch.randn(count, 3, *size), torch.arange(count), labels, rows, by_task)
+    index = {task: torch.arange(count) for task in TASKS}
+    weights = image_weights(torch.ones(count, len(TASKS)), "per_image")
+    return Batch(tuple(map(str, range(count))), torch.randn(count, 3, *size), torch.arange(count), labels, index, weights)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dmtl.losses import upsample
-from dmtl.metrics import metric_for
 from dmtl.report.bootstrap import draw_images
+from dmtl.tasks import kind_of
+from dmtl.tasks.shared.pixels import upsample
 
 CHANNELS = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "depth": 1}
 WIDTHS = {"semseg": 63, "human_parts": 21, "saliency": 49, "normals": 235, "boundary": 206}  # statistics of PASCAL's tasks
@@ -53,12 +53,13 @@ def count_all(size: int, repeat: int) -> None:
     )
     total = 0.0
     for task, channels in CHANNELS.items():
-        metric, (logits, label) = metric_for(task, channels), example(task, channels, size)
+        kind, (logits, label) = kind_of(task), example(task, channels, size)
+        metric = kind.scorer(channels)
         prediction = upsample(logits[None], (size, size))[0]
-        decoded = metric.decode(prediction)
+        decoded = kind.decode(prediction)
         runs: list[Callable[[], object]] = [
             lambda: upsample(logits[None], (size, size)),  # noqa: B023 (called at once)
-            lambda: metric.decode(prediction),  # noqa: B023
+            lambda: kind.decode(prediction),  # noqa: B023
             lambda: metric.statistics(decoded, label),  # noqa: B023
         ]
         times = [milliseconds(run, repeat) for run in runs]

@@ -20,9 +20,9 @@ def losses(model: FeatureDiffusion, batch: Batch) -> dict[str, Tensor]:
     condition = model.condition(features, initial)
     total: dict[str, Tensor] = {}
     for sample in range(len(batch.images)):
-        for task, rows in batch.rows.items():
-            for pair in (rows == sample).nonzero()[:, 0].tolist():
-                label, weight = batch.labels[task][pair], batch.weights[task][pair]
+        for task, index in batch.image_index.items():
+            for pair in (index == sample).nonzero()[:, 0].tolist():
+                label, weight = batch.labels[task][pair], batch.image_weights[sample]
                 final = _denoise(model, task, features[task][sample : sample + 1], condition[sample : sample + 1])
                 both = _loss(task, final, label) + 0.5 * _loss(task, initial[task][sample : sample + 1], label)
                 total[task] = total.get(task, 0) + weight * both
@@ -35,8 +35,8 @@ def predict(model: FeatureDiffusion, images: Tensor) -> dict[str, Tensor]:
     condition = model.condition(features, initial)
     predictions = {}
     for task in model.tasks:
-        rows = [_denoise(model, task, features[task][i : i + 1], condition[i : i + 1]) for i in range(len(images))]
-        predictions[task] = F.interpolate(torch.cat(rows).float(), images.shape[-2:], mode="bilinear", align_corners=False)
+        maps = [_denoise(model, task, features[task][i : i + 1], condition[i : i + 1]) for i in range(len(images))]
+        predictions[task] = F.interpolate(torch.cat(maps).float(), images.shape[-2:], mode="bilinear", align_corners=False)
     return predictions
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from dmtl.benchmarks.pascal import files as pascal
-from dmtl.config import Data, Paths, ScalePadCrop
+from dmtl.config import IMAGENET, Data, Paths, ScalePadCrop
 from dmtl.data.shards import Shard
 from dmtl.prepare.obtain import Raw
 from dmtl.prepare.shards import build_shards
 
 AUGMENTATION = ScalePadCrop(
-    kind="scale_pad_crop", scales=(0.5, 2.0), cat_max_ratio=0.75, crop_by_hidden_semseg=False, flip=True, photometric=True
+    kind="scale_pad_crop", scales=(0.5, 2.0), cat_max_ratio=0.75, crop_by_hidden_label=False, flip=True, photometric=True
 )  # the paper's
 
 
@@ -88,14 +88,14 @@ def training_set(shard: Shard, setting: str) -> Any:
     from dmtl.data.loading import TrainingSet
 
     torch.set_num_threads(1)
-    return TrainingSet(shard, setting, tuple(shard.outputs), 0, AUGMENTATION)
+    return TrainingSet(shard, setting, tuple(shard.outputs), 0, AUGMENTATION, IMAGENET)
 
 
 def loading(data: Any, workers: int) -> float:
     """Samples a second of one epoch in batches of six, after the workers have started."""
     from dmtl.data.loading import TrainingBatches
 
-    batches = iter(TrainingBatches(data, 6, workers).epoch(0))
+    batches = iter(TrainingBatches(data, 6, workers, "per_image").epoch(0))
     next(batches)
     start, loaded = time.perf_counter(), 0
     for batch in batches:

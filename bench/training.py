@@ -204,8 +204,8 @@ def _batch(side: int):
         label = torch.randn(3, side, side, generator=generator)
         if task in classes:
             label = torch.randint(0, classes[task], (1, side, side), generator=generator).float()
-        examples.append(Example(torch.randn(3, side, side, generator=generator), {task: label}, number))
-    return Collate(tuple(OUTPUTS))(examples)
+        examples.append(Example(str(number), torch.randn(3, side, side, generator=generator), {task: label}, number))
+    return Collate(tuple(OUTPUTS), "per_image")(examples)
 
 
 def _peak(precision: str) -> float:
