@@ -79,6 +79,8 @@ def _without_reference(name: str, rows: Sequence[Row], grid: Grid, results: Resu
     """Rows that were run and have no Delta_m, since it is relative to single tasks."""
     for setting, backbone in dict.fromkeys((row.setting, row.backbone) for row in rows if row in results):
         reference = Row(rows[0].benchmark, setting, "single_task", backbone)
-        if reference not in results:
-            single = grid.title(reference.method)
-            yield Gap(f"{name}: no Δm for {SETTING_TITLES[setting]}, {backbone}, since {single} has no result there.")
+        single = results[reference].mean() if reference in results else {}
+        if not all(single.values()) or not single:
+            why = f"scores 0 on {', '.join(t for t, value in single.items() if not value)}" if single else "has no result"
+            title = grid.title(reference.method)
+            yield Gap(f"{name}: no Δm for {SETTING_TITLES[setting]}, {backbone}, since {title} {why} there.")

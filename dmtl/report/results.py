@@ -88,14 +88,14 @@ def load_runs(grid: Grid, paths: Paths) -> list[Run]:
 def relative_gains(row: Row, scores: list[Scores], results: Results) -> list[float]:
     """Delta_m in % of each seed's scores against the mean of the single-task seeds of the row's benchmark, setting and backbone.
 
-    Empty where that reference was not run, and for the reference itself.
+    Empty where that reference was not run or scores 0 on some task, and for the reference itself.
     """
     reference = results.get(row._replace(method="single_task"))
     if reference is None or row.method == "single_task":
         return []
     single = reference.mean()
     errors = lower_is_better(row.benchmark)
-    return [delta_m(seed, single, errors) for seed in scores]
+    return [delta_m(seed, single, errors) for seed in scores] if all(single.values()) else []
 
 
 def spread(values: list[float]) -> float | None:

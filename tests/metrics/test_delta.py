@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from dmtl.metrics.delta import delta_m
@@ -41,3 +42,13 @@ def test_delta_m_gives_the_papers_column() -> None:
             unreferenced.add(row)
     assert checked == 35
     assert unreferenced == UNREFERENCED
+
+
+def test_a_single_task_score_of_zero_gives_no_gain() -> None:
+    """Nothing is a share of it: NaN, of numbers and of the draws of a bootstrap alike."""
+    single = {"semseg": 40.0, "saliency": 0.0}
+    assert np.isnan(delta_m({"semseg": 44.0, "saliency": 3.0}, single, ()))
+    drawn = {"semseg": np.array([40.0, 40.0]), "saliency": np.array([0.0, 10.0])}
+    gains = delta_m({"semseg": np.array([44.0, 44.0]), "saliency": np.array([3.0, 11.0])}, drawn, ())
+    assert np.isnan(gains[0])
+    assert gains[1] == pytest.approx(10)
