@@ -54,9 +54,9 @@ def test_another_precision_scores_a_folded_network(
     monkeypatch.setattr(folding, "load_for_inference", lambda *asked: loaded.append(asked) or original(*asked))
     call = ["evaluate", str(folder), "--benchmark", "nyud"]
     plain = _printed(capsys, *call)["metrics"]["final"]["depth"]["abs_error"]
-    assert loaded == []
+    assert loaded == [(folder, None)]
     folded = _printed(capsys, *call, "--precision", precision)["metrics"]["final"]["depth"]["abs_error"]
-    assert loaded == [(folder, precision)]
+    assert loaded == [(folder, None), (folder, precision)]
     assert folded == pytest.approx(plain, rel=tolerance)
 
 

@@ -48,6 +48,7 @@ def _kill(folder: Path, trials: int) -> None:
     assert any(ends), "no kill met a training"
 
 
+@pytest.mark.long
 def test_killed_three_times(tiny: Path) -> None:
     _kill(tiny, 3)
 

@@ -68,6 +68,9 @@ def test_single_task_networks_see_every_image_and_step_on_labelled_batches(
 
 
 def test_only_labelled_images_where_that_is_asked_for(tiny: Path) -> None:
+    params = yaml.safe_load((tiny / "params.yaml").read_text())
+    params["plain"]["single_task"]["images"]["demo"] = "labelled"
+    (tiny / "params.yaml").write_text(yaml.safe_dump(params))
     project = Project(tiny)
     loop.train(for_training(project, CELL), project.paths)
     single = load_model(project.paths.model(CELL))

@@ -72,7 +72,7 @@ def test_another_seed_gives_other_weights(tiny: Path) -> None:
     assert _train(tiny, "nyud-full-mtl_baseline") != first
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["32-true", pytest.param("bf16-mixed", marks=pytest.mark.long)])
 @pytest.mark.parametrize("method", ["single_task", "diffusion_prediction", "xtc"])
 def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch, method: str, precision: str) -> None:
     """Stopped by a signal after each step in turn, the training ends with the same bytes."""
@@ -90,8 +90,7 @@ def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.Monk
     while (ended := _train_or_exit(tiny, cell)) == 128 + signal.SIGTERM:
         stops += 1
     assert ended == expected
-    steps = sum(2 * (n // min(3, n)) for n in _labels_per_task(tiny)) if method == "single_task" else 4
-    assert stops == steps
+    assert stops == (3 * 4 if method == "single_task" else 4)  # two epochs of two batches, of each of three networks
     assert not list((tiny / ".work" / "demo").glob("*/"))
 
 
@@ -101,10 +100,6 @@ def _train_or_exit(folder: Path, cell: str) -> dict[str, bytes] | int:
         return _train(folder, cell)
     except SystemExit as stop:
         return int(stop.code or 0)
-
-
-def _labels_per_task(tiny: Path) -> list[int]:
-    return Shard(Project(tiny).paths.shard("nyud", "train")).label_mask("randomlabels").sum(0).tolist()
 
 
 def test_a_killed_training_goes_on(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
