@@ -1,6 +1,9 @@
 """Shards, transforms and loading: equal bytes, hidden labels stay hidden, augmentation keeps image and labels together."""
 
+import os
 import pickle
+import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -261,3 +264,24 @@ def test_invalid_pixels_become_ignore() -> None:
     assert torch.equal((hidden["normals"] == 255).all(0), (labels["normals"] == 0).all(0))
     assert torch.equal(hidden["semseg"], labels["semseg"])
     assert (labels["depth"] == 0).any()  # the argument is not changed
+
+
+def _kill_one_loading_process(batches: TrainingBatches, workers: list) -> None:
+    """Load epochs until the training notices that the first loading process is dead."""
+    for epoch in range(100_000):
+        assert len(list(batches.epoch(epoch))) == 3
+        workers[:] = batches._loader._iterator._workers  # type: ignore[union-attr]
+        os.kill(workers[0].pid, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def test_a_killed_loading_process_ends_the_training_in_one_line(tiny: Path) -> None:
+    """It hung: the other loading processes heed no signal but SIGKILL, with which they are ended now."""
+    data = TrainingSet(_shard(tiny), "full", TASKS, 0, AUGMENTATION, IMAGENET)
+    workers: list = []
+    message = "a loading process has died or hangs .* Set fewer 'workers'"
+    with pytest.raises(UserError, match=message), TrainingBatches(data, 2, 2, "per_image") as batches:
+        _kill_one_loading_process(batches, workers)
+    for worker in workers:
+        worker.join(10)
+    assert [worker.exitcode for worker in workers] == [-signal.SIGKILL] * 2
