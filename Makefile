@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv repro table1 table2 table3 table4 table5 study test test-long lint
+.PHONY: venv repro table1 table2 table3 table4 table5 table6 study test test-long lint
 
 venv: $(INSTALLED)
 
@@ -15,13 +15,13 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 repro: venv
-	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	export PATH="$(CURDIR)/$(BIN):$$PATH" && dvc repro shards && python -m dmtl launch && dvc repro
 
-table1 table2 table3 table4 table5: venv
+table1 table2 table3 table4 table5 table6: venv
 	export PATH="$(CURDIR)/$(BIN):$$PATH" && dvc repro $$(python -m dmtl cells --table $(@:table%=%)) && dvc repro --single-item report
 
 study: venv
-	PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro study/dvc.yaml
+	export PATH="$(CURDIR)/$(BIN):$$PATH" && cd study && dvc repro
 
 test: venv
 	$(BIN)/python -m pytest

@@ -7,6 +7,7 @@ installed are named and left out.
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from dmtl.data.batch import Batch
 from dmtl.errors import UserError
 from dmtl.losses import image_weights
 from dmtl.models import build
-from dmtl.stage import ROOT
 from dmtl.training.balance import Balance, balance_for
+
+ROOT = Path(__file__).resolve().parents[1]
 
 TASKS = benchmark("nyud").outputs
 

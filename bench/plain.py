@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dmtl.data.batch import Batch
 from dmtl.losses import task_loss
-from dmtl.models.diffusion_feature import FeatureDiffusion
+from dmtl.models.diffusion.feature import FeatureDiffusion
 
 
 def losses(model: FeatureDiffusion, batch: Batch) -> dict[str, Tensor]:

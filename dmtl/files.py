@@ -10,6 +10,8 @@ from typing import Any
 
 from dmtl.errors import UserError
 
+CLONE = Path(__file__).resolve().parents[1]  # the repository that the package lies in
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -29,16 +29,17 @@ class Pool:
     Args:
         processes: how many; 0: none but this one.
         advice: what the user can do when a process was killed.
+        ahead: calls per process that may wait.
 
     Raises:
         UserError: a process was killed, such as for want of memory.
     """
 
-    def __init__(self, processes: int, advice: str = "Close other programs and run it again") -> None:
+    def __init__(self, processes: int, advice: str = "Close other programs and run it again", ahead: int = AHEAD) -> None:
         # Spawned, not forked: a fork would inherit torch's threads and locks, and can hang.
         context = multiprocessing.get_context("spawn")
         self._executor = ProcessPoolExecutor(processes, context) if processes else None
-        self._ahead = max(1, AHEAD * processes)
+        self._ahead = max(1, ahead * processes)
         self._waiting: deque[Future[Any]] = deque()
         self._advice = advice
 
@@ -79,8 +80,13 @@ class Pool:
             raise UserError(f"a working process was killed: is the memory full? {self._advice}") from None
 
 
+def processes_for(items: int) -> int:
+    """How many processes pay for that many images."""
+    return min(os.cpu_count() or 1, MOST_WORKERS, items // FEWEST_ITEMS)
+
+
 def in_order(
-    function: Callable[[Item], Result], items: Sequence[Item], title: str, workers: int | None = None
+    function: Callable[[Item], Result], items: Sequence[Item], title: str, workers: int | None = None, unit: str = "image"
 ) -> Iterator[Result]:
     """`function` of each item, in order, with a progress bar.
 
@@ -89,11 +95,12 @@ def in_order(
         items: what it is called with.
         title: of the progress bar.
         workers: processes; None takes every core, but only this process for a few items.
+        unit: what an item is, for the progress bar.
 
     Raises:
         UserError: a process was killed; whatever `function` raises.
     """
     if workers is None:
-        workers = min(os.cpu_count() or 1, MOST_WORKERS, len(items) // FEWEST_ITEMS)
+        workers = processes_for(len(items))
     with Pool(workers if workers > 1 else 0) as pool:
-        yield from tqdm(pool.map(function, items), title, len(items), unit="image", disable=None)
+        yield from tqdm(pool.map(function, items), title, len(items), unit=unit, disable=None)

@@ -7,8 +7,6 @@ from pathlib import Path
 from dmtl.config import Project
 from dmtl.errors import one_line_errors
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def run_stage(description: str | None, target: str | None, work: Callable[..., None]) -> None:
     """Read the command line of a stage and do its work.
@@ -29,7 +27,7 @@ def run_stage(description: str | None, target: str | None, work: Callable[..., N
 
 def add_project(parser: argparse.ArgumentParser) -> None:
     """`--project`, for `project_of`."""
-    parser.add_argument("--project", default=".", metavar="FOLDER", help="folder of params.yaml and grid.yaml")
+    parser.add_argument("--project", default=".", metavar="FOLDER", help="folder of params.yaml, grid.yaml and dvc.yaml")
 
 
 def project_of(arguments: argparse.Namespace, scale: str | None = None) -> Project:
@@ -38,4 +36,9 @@ def project_of(arguments: argparse.Namespace, scale: str | None = None) -> Proje
     Raises:
         UserError: its params.yaml or grid.yaml is missing or is no YAML mapping.
     """
-    return Project(ROOT, arguments.project, scale)
+    project = Project(Path(arguments.project), scale)
+    if project.own is not None:  # imported here: a training needs to know nothing of benchmarks
+        from dmtl.benchmarks import read_own
+
+        read_own(project.paths.root)
+    return project

@@ -2,8 +2,9 @@
 
 import _root  # noqa: F401
 
-from dmtl.config import Project, for_report
+from dmtl.config import Project, for_report, resolve
 from dmtl.report.costs import Costs, cost_report
+from dmtl.report.results import load_runs
 from dmtl.report.tables import write_report
 from dmtl.stage import run_stage
 from dmtl.tracking import results as tracking_results
@@ -11,20 +12,22 @@ from dmtl.tracking import results as tracking_results
 
 def report(project: Project) -> None:
     """Everything that people read, of all results."""
-    folder = str(project.folder.relative_to(project.paths.root))
-    paper = Project(project.paths.root, folder, scale="paper")
-    costs = Costs(paper) if "paper" in paper.block("scales") else None
-    checks = project.folder / "checks.md"
+    folder, grid = project.paths.root, for_report(project)
+    paper = Project(folder, scale="paper")
+    options = {run.key: run.training.get("options", {}) for run in load_runs(grid, project.paths)}
+    costs = Costs(paper, options) if "paper" in paper.block("scales") else None
+    checks = folder / "checks.md"
     write_report(
-        for_report(project),
+        grid,
         project.paths,
         costs.figures if costs else None,
         checks.read_text(encoding="utf-8") if checks.exists() else "",
-        trained=Costs(project).figures if project.paths.scale == "study" else None,
+        trained=Costs(project, options).figures if project.paths.scale in ("study", "own") else None,
         cost_report=cost_report(costs) if costs else None,
         default_steps=project.block("diffusion")["steps"],
+        today={key: resolve(project, cell).model_dump(mode="json") for key, cell in grid.cells.items()},
     )
-    tracking_results.start(project, folder)
+    tracking_results.start(project)
 
 
 if __name__ == "__main__":

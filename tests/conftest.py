@@ -2,11 +2,16 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
-from helpers.project import ROOT, tiny_params, write_project
+from helpers.project import ROOT, shared_folder, tiny_params, write_project
+
+if TYPE_CHECKING:
+    from dmtl.report.costs import Costs
 
 os.environ["DMTL_TRACKING"] = "off"  # tests that want MLflow turn it on
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -43,13 +48,21 @@ def real_nyud(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="session")
+def paper_costs(root: Path) -> "Costs":
+    """What each network of the grid costs at the paper's size, counted once."""
+    from dmtl.config import Project
+    from dmtl.report.costs import Costs
+
+    return Costs(Project(root, scale="paper"))
+
+
+@pytest.fixture(scope="session")
 def _tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from dmtl.config import Project, for_shards
     from dmtl.prepare.obtain import Raw
     from dmtl.prepare.shards import build_shards
 
-    alone = "PYTEST_XDIST_WORKER" not in os.environ
-    folder = (tmp_path_factory.mktemp("all") if alone else tmp_path_factory.getbasetemp().parent) / "tiny"
+    folder = shared_folder(tmp_path_factory) / "tiny"
     with FileLock(f"{folder}.lock"):  # one of the processes makes it for all
         if not (folder / "whole").exists():
             project = Project(write_project(folder, tiny_params()))
@@ -62,7 +75,16 @@ def _tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny(_tiny_shards: Path, tmp_path: Path) -> Path:
+def narrow() -> Iterator[None]:
+    """Networks that are built have narrow ResNets; in other processes they must ask for it (`helpers.narrow_resnet`)."""
+    from helpers.narrow_resnet import narrow_backbones
+
+    with narrow_backbones():
+        yield
+
+
+@pytest.fixture
+def tiny(_tiny_shards: Path, tmp_path: Path, narrow: None) -> Path:
     """A fresh root with the tiny project's files and shards; raw files are shared and not to be changed."""
     folder = write_project(tmp_path / "project", tiny_params())
     shutil.copytree(_tiny_shards / "data" / "shards", folder / "data" / "shards")

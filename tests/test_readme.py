@@ -15,7 +15,7 @@ from dmtl.models import method_names
 
 PROGRAMS = ("make", "dvc", "python", "mlflow", "pip")
 DVC = {"repro", "exp run", "exp show", "metrics diff", "metrics show", "plots show", "queue start", "push", "pull", "commit"}
-DVC |= {"remote add", "status"}
+DVC |= {"remote add", "status", "checkout", "init"}
 PLACEHOLDERS = {"<cell>": "nyud-full-mtl_baseline", "NAME": "nyud", "CELL_A": "a", "CELL_B": "b", "[CELLS...]": ""}
 
 
@@ -44,7 +44,7 @@ def _words(command: str) -> list[str]:
 def _targets() -> set[str]:
     """What `dvc repro` may be told: stages, groups of them, single cells, of both pipelines."""
     names: set[str] = set()
-    for folder, prefix in ((ROOT, ""), (ROOT / "study", "study/dvc.yaml:")):
+    for folder in (ROOT, ROOT / "study"):
         grid = yaml.safe_load((folder / "grid.yaml").read_text())
         members = {
             "download": grid["benchmarks"],
@@ -53,8 +53,8 @@ def _targets() -> set[str]:
             "evaluate": grid["cells"],
         }
         for stage in yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]:
-            names |= {prefix + stage} | {f"{prefix}{stage}@{key}" for key in members.get(stage, ())}
-    return names | {"study/dvc.yaml", "train@nyud-full-mtl_shallow"}  # the latter is CONTRIBUTING's example
+            names |= {stage} | {f"{stage}@{key}" for key in members.get(stage, ())}
+    return names | {"train@nyud-full-mtl_shallow"}  # the latter is CONTRIBUTING's example
 
 
 def _options_of(words: list[str], *names: str) -> list[str]:

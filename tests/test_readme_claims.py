@@ -75,7 +75,7 @@ def test_quick_commands_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     from dmtl.models import build, load_model, read_description, save_weights
 
     monkeypatch.chdir(tiny)
-    monkeypatch.setattr("dmtl.stage.ROOT", tiny)
+    monkeypatch.chdir(tiny)
     project = Project(tiny)
     for cell in ("nyud-full-constant", "nyud-full-mtl_baseline", "nyud-full-single_task"):
         torch.manual_seed(0)
@@ -127,12 +127,12 @@ def test_downloads_are_as_large_as_listed() -> None:
         assert float(figure) * {"MB": 1e6, "GB": 1e9}[unit] == pytest.approx(size, rel=0.1), name
 
 
-def test_table_1_is_expected_as_printed_and_its_hours_as_counted() -> None:
+def test_table_1_is_expected_as_printed_and_its_hours_as_counted(paper_costs: Costs) -> None:
     rows = {m[1]: [c.strip() for c in m[2].split("|")] for m in re.finditer(r"^\| `(cityscapes-\S+)` \|(.+)\|$", README, re.M)}
     with (ROOT / "dmtl/report/published.csv").open(encoding="utf-8") as file:
         printed = [line for line in csv.DictReader(file) if line["table"] == "1" and line["source"] == "paper"]
-    costs = Costs(Project(ROOT, scale="paper"))
-    cells = {key: cell for key, cell in costs.grid.cells.items() if cell in list(costs.table(1))}
+    of_table_1 = list(paper_costs.table(1))
+    cells = {key: cell for key, cell in paper_costs.grid.cells.items() if cell in of_table_1}
     assert set(rows) == set(cells)
     for key, cell in cells.items():
         expected = [
@@ -142,13 +142,11 @@ def test_table_1_is_expected_as_printed_and_its_hours_as_counted() -> None:
             if p["method"] == cell.method and p["metric"] == m
         ]
         assert [figure for figure in rows[key][1:] if re.match(r"-?\d", figure)] == expected
-        assert float(rows[key][0]) == pytest.approx(costs.hours(cell, 2e13), abs=0.005)
+        assert float(rows[key][0]) == pytest.approx(paper_costs.hours(cell, 2e13), abs=0.005)
 
 
-def test_scales_say_what_they_take() -> None:
-    counted = dict(
-        re.findall(r"^ *(Table \d|whole grid): +([\d.]+)", hours_as_text(Costs(Project(ROOT, scale="paper")), 2e13), re.M)
-    )
+def test_scales_say_what_they_take(paper_costs: Costs) -> None:
+    counted = dict(re.findall(r"^ *(Table \d|whole grid): +([\d.]+)", hours_as_text(paper_costs, 2e13), re.M))
     (row,) = re.findall(r"^\| `paper` \|.*$", README, re.M)
     assert dict(re.findall(r"(Table \d) ([\d.]+\d)", row)) == {k: v for k, v in counted.items() if k != "whole grid"}
     assert re.search(r"(\d+) GPU-hours", row)[1] == f"{float(counted['whole grid']):.0f}"  # type: ignore[index]

@@ -1,10 +1,13 @@
 """What a benchmark is: one frozen object that says everything about it."""
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from dmtl.benchmarks.shared.sample import Fit, ImageList, Sample
 from dmtl.tasks import Task
@@ -88,6 +91,11 @@ class Benchmark:
         by_hand: what to do where a login or a dead link stands in the way, a line each; `{folder}` is where archives belong.
         boundary_list: (root, folder of mapping files or None) -> the test images that odsF is taken over; needed for that metric.
         released: a network that the authors released.
+        place: (root, raw file) -> its path; below the root.
+        labelled: (root, split, ids) -> `(N, T)` bool, which labels there are; None where every image has all of them.
+        settings: which labels a training may be allowed: those of the paper, and `given`, all that there are.
+        collections: of a user's own benchmark, whose folders the user names one by one.
+        described: what pictures and predictions need to know of a user's own, for JSON.
     """
 
     name: str
@@ -107,6 +115,11 @@ class Benchmark:
     by_hand: tuple[str, ...] = ()
     boundary_list: Callable[[Path, Path | None], ImageList] | None = None
     released: ReleasedModel | None = None
+    place: Callable[[Path, str], Path] = operator.truediv
+    labelled: Callable[[Path, str, Sequence[str]], np.ndarray] | None = None
+    settings: tuple[str, ...] = ("onelabel", "randomlabels", "full")
+    collections: tuple[str, ...] = ()
+    described: Mapping[str, Any] | None = None
 
     @property
     def outputs(self) -> dict[str, int]:

@@ -14,13 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="gets a folder per image (dmtl/inference/predict.py lists its files)",
+        help="gets a folder per image (dmtl/inference/files.py lists them)",
     )
     add_precision(parser)
+    parser.add_argument("--processes", type=int, help="that read and write images (default: as many as pay; 0: this one)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     from dmtl.inference.predict import predict_files
 
-    if predict_files(arguments.images, arguments.model, arguments.out, precision=arguments.precision):
+    found = arguments.images, arguments.model, arguments.out
+    if predict_files(*found, precision=arguments.precision, processes=arguments.processes):
         raise SystemExit(2)

@@ -1,7 +1,7 @@
 """What every piece of configuration is: a block that knows its keys, types and ranges; how it is read and its faults are told."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -31,7 +31,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         loaded = YAML(typ="safe").load(path)  # YAML 1.2, as DVC writes it: 1e-05 is a number
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run from a clone of the project, or name its folder with --project") from None
+        raise UserError(f"{path} is missing: run it in a project's folder, or name that with --project") from None
     except YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, dict):
@@ -71,7 +71,15 @@ def _explain(kind: type[Block], error: ValidationError) -> str:
 
 
 def _fields_at(kind: Any, location: tuple[Any, ...]) -> list[str]:
+    """The keys of the block at a location; keys of a mapping that holds blocks are no fields, and lead to those."""
     for part in location:
-        annotation = kind.model_fields[part].annotation if hasattr(kind, "model_fields") and part in kind.model_fields else None
-        kind = annotation if hasattr(annotation, "model_fields") else kind
+        if part in getattr(kind, "model_fields", {}):
+            kind = _block_in(kind.model_fields[part].annotation) or kind
     return list(getattr(kind, "model_fields", {}))
+
+
+def _block_in(annotation: Any) -> Any:
+    """The first kind of block that an annotation such as `dict[str, Block]` names."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _block_in(part))), None)

@@ -9,7 +9,7 @@ from dmtl.config.blocks import Block, NonNegative, Positive
 from dmtl.config.methods import Family
 from dmtl.errors import UserError, nearest
 
-Setting = Literal["onelabel", "randomlabels", "full"]
+Setting = Literal["onelabel", "randomlabels", "full", "given"]
 SETTINGS: tuple[str, ...] = get_args(Setting)
 
 
@@ -56,7 +56,7 @@ class Grid(Block):
     benchmarks: Annotated[tuple[str, ...], Field(strict=False)]
     methods: dict[str, MethodEntry]
     cells: dict[str, Cell]
-    extra: dict[str, str]  # cell in no table -> the reason for it
+    extra: dict[str, str]  # cell that no table of the paper prints -> the reason for it; what table 6 shows needs none
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Grid":

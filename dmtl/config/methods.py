@@ -7,7 +7,17 @@ from pydantic import Field
 from dmtl.config.blocks import AboveZero, Block, Positive, ZeroOrMore, Zooms
 from dmtl.errors import UserError
 
+Share = Annotated[float, Field(ge=0, le=1)]
 Widths = Annotated[tuple[AboveZero, AboveZero, AboveZero, AboveZero, AboveZero], Field(strict=False)]
+
+
+class TeacherControl(Block):
+    """`plain.teacher_control`: what a student learns from a trained baseline (docs/methods.md, "teacher_control")."""
+
+    threshold: Share  # confidence above which a pixel is a pseudo-label, of a task that has none of its own
+    thresholds: dict[str, Share]  # of tasks, as they stand under `thresholds` for the benchmark
+    boundary_weight: ZeroOrMore  # of boundary's pseudo-labels, beside its task weight
+    feature_weight: ZeroOrMore
 
 
 class Plain(Block):
@@ -15,6 +25,7 @@ class Plain(Block):
 
     decoder_blocks: Positive
     single_task_images: Literal["all", "labelled"]  # those that single-task networks see; losses are of labelled ones alone
+    teacher_control: TeacherControl | None = None  # of that method alone
 
 
 class Condition(Block):
@@ -22,6 +33,42 @@ class Condition(Block):
 
     source: Literal["predictions", "per_task_predictions", "features"]
     detach: bool
+
+
+class StepIntervals(Block):
+    """`diffusion.network.step_intervals`: which estimates of the denoiser have a loss (docs/methods.md, "step_intervals")."""
+
+    denoises: Literal["predictions", "features"]  # whose network it is: Prediction or Feature Diffusion's
+    weights: Literal["last", "equal", "uw"]
+    intervals: Positive  # at most: as many as there are steps where those are fewer
+    cost: Literal["timestep", "snr", "log_snr"]  # in which the steps of an interval lie close together
+    uw_rate: AboveZero  # learning rate of the intervals' log-variances
+    detach: bool  # the state that a step gets from the one before
+
+
+class LatentVae(Block):
+    """`diffusion.network.latent.vae`: the autoencoder of label images (docs/methods.md, "latent_regression_vae")."""
+
+    channels: Positive  # of a latent
+    # channels of its convolutions at the image's size, at 1/2 and at 1/4, times the width
+    widths: Annotated[tuple[AboveZero, AboveZero, AboveZero], Field(strict=False)]
+    kl_weight: ZeroOrMore
+
+
+class Latent(Block):
+    """`diffusion.network.latent`: labels as images, images as latents (docs/methods.md, "latent_regression")."""
+
+    sharpness: AboveZero  # a class's logit, a squared distance between colours
+    coefficients: Annotated[int, Field(ge=1, le=64)]  # of the transform of an 8x8 block, in each channel
+    detach: bool  # whether gradients pass through the condition
+    vae: LatentVae
+
+
+class TaskAttention(Block):
+    """`diffusion.network.task_attention`: attention over the other tasks (docs/methods.md, "task_attention")."""
+
+    heads: Positive
+    mask: Share  # probability that one of the others is left out in training
 
 
 class DiffusionNetwork(Block):
@@ -38,6 +85,9 @@ class DiffusionNetwork(Block):
     initial_weight: ZeroOrMore  # of the initial predictions' loss
     prediction: Condition
     feature: Condition
+    step_intervals: StepIntervals | None = None  # only the methods that have losses at several steps need it
+    latent: Latent | None = None  # only those that regress latents need it
+    task_attention: TaskAttention
 
 
 class Diffusion(Block):
@@ -71,21 +121,35 @@ class SelfConsistency(Block):
     largest_difference: AboveZero  # of depths and normals that are drawn together
 
 
+class JointTask(Block):
+    """`consistency.jtr`: the auto-encoder of all tasks together (docs/methods.md, "jtr")."""
+
+    distance: ZeroOrMore  # weight of what labelled and predicted tasks are apart in the joint code
+    encoder_distance: ZeroOrMore  # of that distance where it trains the auto-encoder, times `distance`
+    reconstruction: ZeroOrMore  # weight of what the auto-encoder loses
+    resolution: Literal["eighth", "full"]  # of the maps it sees: the predictions' own, or the images'
+    widths: Widths  # of its five groups of layers, times the width
+    gumbel_tau: AboveZero  # temperature of the sampled classes
+    # mean and deviation that depths are bounded with: of the visible training labels, or these two
+    depth: Literal["visible"] | Annotated[tuple[float, AboveZero], Field(strict=False)]
+
+
 class ConsistencyOnBenchmark(Block):
     """`consistency.benchmarks.<benchmark>`: what XTC's authors chose for each benchmark (docs/methods.md, "xtc")."""
 
     weight: ZeroOrMore  # of the cross-task loss
     film_rate: AboveZero  # first learning rate of gamma and beta
-    flip: bool  # whether the second view may be mirrored
+    flip: bool  # whether further views may be mirrored
 
 
 class Consistency(Block):
     """`consistency`: the baseline's network with a loss between two views or tasks; `on` is one of `benchmarks`."""
 
     decoder_blocks: Positive
-    zooms: Zooms  # of the second view
+    zooms: Zooms  # of the further views
     xtc: CrossTask
     semi_supervised: SelfConsistency
+    jtr: JointTask
     on: ConsistencyOnBenchmark
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dmtl.config.blocks import Block, dig, load_yaml, validated
 from dmtl.config.grid import Cell, Grid, require_name
 from dmtl.config.methods import FAMILIES, ConsistencyOnBenchmark, Diffusion, NetworkConfig, Options
+from dmtl.config.own import OwnBenchmark
 from dmtl.config.recipe import Data, Optim, Recipe
 from dmtl.errors import UserError
 
@@ -46,7 +47,7 @@ class TrainingConfig(Block):
 
 
 class Paths(Block):
-    """Where a scale's files lie, below the project's root."""
+    """Where a scale's files lie, below the project's folder."""
 
     root: Path
     scale: str
@@ -72,6 +73,9 @@ class Paths(Block):
     def gallery(self, cell: str) -> Path:
         return self.result(cell).with_suffix(".gallery.npz")
 
+    def step_gradients(self, cell: str) -> Path:
+        return self.result(cell).with_suffix(".gradients.json")
+
     def reports(self) -> Path:
         return self.root / "reports" / self.scale
 
@@ -80,22 +84,25 @@ class Paths(Block):
 
 
 class Project:
-    """The two files of a pipeline: params.yaml and grid.yaml in the repository's root or, for the study, in `study/`.
+    """A pipeline's folder with its params.yaml and grid.yaml: the repository's root, `study/`, or a user's own.
 
     Args:
-        root: the repository's root, below which data, models, results and reports lie.
-        folder: where the two files are, relative to `root`.
+        folder: which also holds dvc.yaml, and below which data, models, results and reports lie.
         scale: instead of the one that params.yaml names.
 
     Raises:
         UserError: a file is missing or is no YAML mapping.
     """
 
-    def __init__(self, root: Path, folder: str = ".", scale: str | None = None) -> None:
-        self.folder = Path(root) / folder
-        self.params = load_yaml(self.folder / "params.yaml")
-        self.grid = load_yaml(self.folder / "grid.yaml")
-        self.paths = Paths(root=Path(root), scale=scale or str(self.block("scale")))
+    def __init__(self, folder: Path, scale: str | None = None) -> None:
+        self.params = load_yaml(Path(folder) / "params.yaml")
+        self.grid = load_yaml(Path(folder) / "grid.yaml")
+        self.paths = Paths(root=Path(folder), scale=scale or str(self.block("scale")))
+
+    @property
+    def own(self) -> OwnBenchmark | None:
+        """The user's own benchmark, where the folder describes one."""
+        return load_own(self.paths.root)
 
     def block(self, key: str) -> Any:
         """The value at a dotted key of params.yaml."""
@@ -108,8 +115,23 @@ class Project:
         return cell
 
 
+def load_own(folder: Path) -> OwnBenchmark | None:
+    """A project folder's benchmark.yaml; None where there is none.
+
+    Raises:
+        UserError: it is no YAML, or holds what does not belong there.
+    """
+    file = folder / "benchmark.yaml"
+    return validated(OwnBenchmark, load_yaml(file), str(file)) if file.is_file() else None
+
+
 def for_download(project: Project, benchmark: str) -> tuple[Data, int]:
-    """The `data` block of a benchmark and the seed of its synthetic scenes: all that `download` and `shards` may read."""
+    """The `data` block of a benchmark and the seed of its synthetic scenes: all that `download` and `shards` may read.
+
+    Of a user's own benchmark benchmark.yaml says it.
+    """
+    if (own := project.own) and own.name == benchmark:
+        return Data(source="local", size=own.size, train=None, val=None), _seed(project)
     key = f"scales.{project.paths.scale}.data.{benchmark}"
     return validated(Data, project.block(key), f"params.yaml: {key}"), _seed(project)
 
@@ -127,10 +149,11 @@ def resolve(project: Project, cell: Cell) -> TrainingConfig:
     where = f"scales.{project.paths.scale}.train.{cell.benchmark}"
     recipe = validated(Recipe, project.block(where), f"params.yaml: {where}")
     options = _options(project, cell)
-    if isinstance(options, Diffusion) and recipe.width % options.network.heads:
-        raise UserError(
-            f"params.yaml: {where}.width {recipe.width} is no multiple of diffusion.network.heads {options.network.heads}"
-        )
+    if isinstance(options, Diffusion):
+        network = options.network
+        for block, heads in (("heads", network.heads), ("task_attention.heads", network.task_attention.heads)):
+            if recipe.width % heads:
+                raise UserError(f"params.yaml: {where}.width {recipe.width} is no multiple of diffusion.network.{block} {heads}")
     optim = validated(Optim, project.block("optim"), "params.yaml: optim")
     return TrainingConfig(cell=cell, recipe=recipe, options=options, optim=optim, seed=_seed(project) + cell.seed)
 
@@ -147,7 +170,7 @@ def _options(project: Project, cell: Cell) -> Options:
     if cell.family == "consistency":
         block = _on_benchmark(project, cell.benchmark)
     if cell.family == "plain":
-        block = _at_scale(project)
+        block = _plain(project, cell.benchmark)
     options = validated(FAMILIES[cell.family], block, f"params.yaml: {cell.family}")
     assert isinstance(options, Options)
     return options
@@ -161,11 +184,13 @@ def _on_benchmark(project: Project, benchmark: str) -> dict[str, Any]:
     return {**common, "on": on}
 
 
-def _at_scale(project: Project) -> dict[str, Any]:
-    """The block `plain` with what single-task networks see at the project's scale."""
+def _plain(project: Project, benchmark: str) -> dict[str, Any]:
+    """The block `plain` with what single-task networks see at the project's scale, and one benchmark's thresholds."""
     images = project.block(f"plain.single_task.images.{project.paths.scale}")
     common = {key: value for key, value in project.block("plain").items() if key != "single_task"}
-    return {**common, "single_task_images": images}
+    teacher = project.block("plain.teacher_control")
+    thresholds = project.block("plain.teacher_control.thresholds").get(benchmark, {})
+    return {**common, "single_task_images": images, "teacher_control": {**teacher, "thresholds": thresholds}}
 
 
 def _seed(project: Project) -> int:

@@ -91,7 +91,7 @@ class Optim(Block):
     """`optim`: how the losses of several tasks become one gradient, in every training."""
 
     label_balance: Literal["per_image", "none"]  # T / |L_i| for the losses of image i, or 1
-    balance: Literal["fixed", "uncertainty", "pcgrad", "mgda", "imtl_g", "aligned_mtl", "cagrad", "upgrad", "dibs"]
+    balance: Literal["fixed", "uncertainty", "isolation", "pcgrad", "mgda", "imtl_g", "aligned_mtl", "cagrad", "upgrad", "dibs"]
     uncertainty: Uncertainty
     cagrad: Cagrad
     dibs: Dibs

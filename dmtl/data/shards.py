@@ -22,6 +22,8 @@ from dmtl.tasks import Kind, kinds_of
 class Shard:
     """Read access to a shard; opened on first use in each process, so it can be handed to loading workers.
 
+    `labelled`, `(N, T)` bool, says which labels there are; None where every image has all of them.
+
     Raises:
         UserError: the file is missing or damaged.
     """
@@ -36,6 +38,7 @@ class Shard:
             self.described_kinds: dict[str, dict[str, Any]] = json.loads(file.attrs.get("kinds", "{}"))
             self.kinds: dict[str, Kind] = kinds_of(self.outputs, self.described_kinds)
             self.about = {name: value for name, value in file.attrs.items() if name not in ("outputs", "kinds")}
+            self.labelled: np.ndarray | None = file["labelled"][:].astype(bool) if "labelled" in file else None
             self.ids = [name.decode() for name in file["id"][:]]
             self.size: tuple[int, int] = file["image"].shape[1:3]
             self._content: np.ndarray = file["content_size"][:]

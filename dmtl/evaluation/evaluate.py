@@ -1,5 +1,7 @@
 """One pass over a test shard: every image's statistics for every metric of every task, of initial and final predictions.
 
+Where a method learns something else in the place of labels, also of what that leaves of the labels themselves: the ceiling.
+
 What an image adds is counted from that image alone, in float64 or whole numbers, and added up in the images' order, so the number
 of processes changes no digit. A network's own last digits may depend on how many images it sees at a time (libraries choose their
 algorithms by shape), so the batches are always the same: `BATCH` images in the shard's order; a share is every n-th of them.
@@ -81,16 +83,19 @@ def evaluate(
     loader = evaluation_batches(
         EvaluationSet(shard, description.get("seed") or 0, model.config.normalisation), model.tasks, batches
     )
-    described = {name: description.get(name) for name in ("cell", "scale", "seed", "fingerprint")}
+    described = {name: description.get(name) for name in ("cell", "scale", "seed", "fingerprint", "training")}
     with ExitStack() as stack:
         scoring = _Scoring(shard, predictions, _boundary_pool(shard, batches, processes, stack))
         for images, batch in zip(tqdm(batches, "evaluating", unit="batch", disable=None, leave=False), loader, strict=True):
             one = batch.to(device)
-            for stage, maps in model.predict(one.images, noise_keys=one.noise_keys).items():
+            stages = model.predict(one.images, noise_keys=one.noise_keys) | {"ceiling": model.ceiling(one.labels)}
+            for stage, maps in stages.items():
                 for task, prediction in maps.items():
                     scoring.add(stage, task, images, prediction, one.labels[task])
         index = np.array([k for images in batches for k in images], np.int64)
-        return PerImage(described, dict(model.outputs), shard.described_kinds, np.array(shard.ids), index, scoring.tables())
+        labelled = None if shard.labelled is None else shard.labelled[index]
+        ids, kinds = np.array(shard.ids), shard.described_kinds
+        return PerImage(described, dict(model.outputs), kinds, ids, index, scoring.tables(), labelled)
 
 
 def _batches(count: int, share: Share) -> list[list[int]]:
@@ -118,7 +123,7 @@ def _boundary_pool(shard: Shard, batches: list[list[int]], processes: int | None
     from dmtl.metrics.boundary_pool import BoundaryPool, processes_for  # numba: only where it is needed
 
     listed = shard.boundary_listed
-    maps = 2 * sum(int(listed[images].sum()) for images in batches)  # initial and final
+    maps = 2 * sum(int(listed[images].sum()) for images in batches)  # of two stages
     needed = processes_for(maps, shard.size[0] * shard.size[1]) if processes is None else processes
     return stack.enter_context(BoundaryPool(needed))
 

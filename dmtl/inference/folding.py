@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from dmtl.models import load_model
 from dmtl.models.shared.method import Maps, Method, Stages
+from dmtl.models.shared.precision import warn_of_emulation
+from dmtl.models.shared.resnets import BasicBlock, Bottleneck
 
 
 def load_for_inference(folder: str | Path, precision: str | None) -> Method:
@@ -24,7 +25,10 @@ def load_for_inference(folder: str | Path, precision: str | None) -> Method:
         UserError: the folder holds no complete model.
     """
     model = load_model(folder)
-    return Inference(model, precision) if precision else model
+    if precision is None:
+        return model
+    warn_of_emulation(torch.device("cuda" if torch.cuda.is_available() else "cpu"), precision)
+    return Inference(model, precision)
 
 
 def fold(model: Method) -> Method:

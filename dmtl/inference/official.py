@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dmtl.benchmarks import Benchmark, benchmark, benchmark_names
 from dmtl.benchmarks.benchmark import ReleasedModel
-from dmtl.config import Condition, Diffusion, DiffusionNetwork, NetworkConfig
+from dmtl.config import Condition, Diffusion, DiffusionNetwork, NetworkConfig, TaskAttention
 from dmtl.errors import UserError
 from dmtl.files import write_json
 from dmtl.models import build, save_weights
@@ -48,6 +48,7 @@ OPTIONS = Diffusion(
         initial_weight=0.5,
         prediction=Condition(source="per_task_predictions", detach=False),
         feature=Condition(source="predictions", detach=True),
+        task_attention=TaskAttention(heads=4, mask=0.4),  # not of this method, but of its block
     ),
 )
 

@@ -1,45 +1,38 @@
 """All tasks of one's own images, from a model folder alone: colour pictures, raw arrays and a contact sheet for each image.
 
-For an image `x.jpg` the folder `x` holds
-
-    sheet.png                     the image and every prediction, with legends
-    <final or initial>/<task>.png the prediction in colour, at the image's size; classes as an indexed PNG whose indices are them
-    predictions.npz               `<final or initial>/<task>`: classes (H, W) uint8; probabilities (H, W) float16; depth (H, W)
-                                  float32 as the benchmark stores it; normals (H, W, 3) float16 unit vectors x, y, z
-
 The network sees an image as in training and evaluation: at the benchmark's size, filling it or scaled down where it is
 larger and padded, as the benchmark says. So a test image gets the predictions that are scored, and any size will do. Predictions
-are brought back to the image's size before they are decoded.
+are brought back to the image's size before they are decoded. Other processes read the next images and write the files of the last
+ones meanwhile.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from dmtl.benchmarks import Benchmark, benchmark
+from dmtl.benchmarks.folder import described_benchmark
 from dmtl.benchmarks.shared.sample import Sample
 from dmtl.data.loading import noise_key
 from dmtl.data.transforms import centred, normalise
 from dmtl.errors import UserError
-from dmtl.files import replacing
+from dmtl.inference.files import ImageMaps, PredictedImage, write_files
 from dmtl.inference.folding import load_for_inference
 from dmtl.models import read_description
 from dmtl.models.shared.method import Method
-from dmtl.pictures.colours import palette
-from dmtl.pictures.contact_sheet import contact_sheet
-from dmtl.pictures.read import distinct_names, find_images, read_image
-from dmtl.tasks import Kind, Task
+from dmtl.parallel import Pool, processes_for
+from dmtl.pictures.read import distinct_names, find_images, image_or_problem
+from dmtl.tasks import Kind
 from dmtl.tasks.shared.pixels import upsample
 
-ImageMaps = dict[str, dict[str, np.ndarray]]  # "final", "initial" -> task -> map
+MOST_PROCESSES = 4  # a large photo's maps take half a gigabyte in each
+AHEAD = 2  # images per process that are read before their turn, or wait to be written
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,8 @@ class Predictor:
                 'again, or add "benchmark": NAME and "size": [height, width] of its training images'
             )
         model = load_for_inference(folder, precision).to("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(model, benchmark(name), (size[0], size[1]), int(about.get("seed") or 0))
+        shown = described_benchmark(described) if (described := about.get("described")) else benchmark(name)
+        return cls(model, shown, (size[0], size[1]), int(about.get("seed") or 0))
 
     @torch.no_grad()
     def __call__(self, image: np.ndarray, name: str) -> ImageMaps:
@@ -105,8 +99,8 @@ def _decoded(kind: Kind, logits: Tensor, size: tuple[int, int]) -> np.ndarray:
     classes = torch.zeros(size, dtype=torch.uint8, device=logits.device)
     for number, channel in enumerate(logits):
         score = upsample(channel[None, None], size)[0, 0]
-        better = score > best
-        best, classes = torch.where(better, score, best), classes.masked_fill(better, number)
+        classes.masked_fill_(score > best, number)
+        torch.maximum(best, score, out=best)
     return classes.cpu().numpy()
 
 
@@ -116,8 +110,9 @@ def predict_files(
     out: Path,
     tell: Callable[[str], None] | None = None,
     precision: str | None = None,
+    processes: int | None = None,
 ) -> int:
-    """Predict images and write what the module's docstring lists below `out`.
+    """Predict images and write what `dmtl.inference.files` lists below `out`.
 
     Args:
         patterns: files, folders or glob patterns.
@@ -125,55 +120,34 @@ def predict_files(
         out: where the images' folders are made; existing files of the same names are replaced.
         tell: called with one line for each image that cannot be read; standard error if None.
         precision: see `Predictor.load`.
+        processes: that read images and write files; None: as many as pay, 0: this one.
 
     Returns:
         How many images, or patterns without any, gave nothing.
 
     Raises:
-        UserError: the model cannot be used, or `out` cannot be written.
+        UserError: the model cannot be used, `out` cannot be written, or a process was killed.
     """
     files, problems = find_images(patterns)
     tell = tell or (lambda line: tqdm.write(f"error: {line}", file=sys.stderr))
     for problem in problems:
         tell(problem)
-    predictor = Predictor.load(folder, precision)
-    failed = len(problems)
-    for path, name in zip(tqdm(files, "predicting", unit="image", disable=None), distinct_names(files), strict=True):
-        try:
-            image = read_image(path)
-        except UserError as error:
-            tell(str(error))
-            failed += 1
-            continue
-        write_predictions(out / name, predictor.benchmark.tasks, str(path), image, predictor(image, path.stem))
-    return failed
+    predictor, written = Predictor.load(folder, precision), 0
+    needed = min(MOST_PROCESSES, processes_for(len(files))) if processes is None else processes
+    with Pool(needed, "Predict with --processes 0", AHEAD) as pool, tqdm(files, "predicting", unit="image", disable=None) as bar:
+        images = zip(bar, distinct_names(files), pool.map(image_or_problem, files), strict=True)
+        for _ in pool.map(write_files, _predicted(predictor, images, out, tell)):
+            written += 1
+    return len(problems) + len(files) - written
 
 
-def write_predictions(folder: Path, tasks: Sequence[Task], title: str, image: np.ndarray, maps: ImageMaps) -> None:
-    """Write the pictures, the arrays and the contact sheet of one image with predictions of `tasks`.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    arrays: dict[str, Any] = {}
-    for stage, predictions in maps.items():
-        for task in tasks:
-            values = predictions[task.name]
-            _write_picture(folder / stage / f"{task.name}.png", _image(task, values))
-            arrays[f"{stage}/{task.name}"] = values.astype(task.kind.compact or values.dtype)
-    with replacing(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    _write_picture(folder / "sheet.png", contact_sheet(tasks, title, image, maps))
-
-
-def _image(task: Task, values: np.ndarray) -> Image.Image:
-    if not task.kind.indexed:
-        return Image.fromarray(task.kind.picture(task, values))
-    indexed = Image.fromarray(values)
-    indexed.putpalette(palette(task.colours).tobytes())
-    return indexed
-
-
-def _write_picture(path: Path, image: Image.Image) -> None:
-    with replacing(path) as temporary:
-        image.save(temporary, format="png")
+def _predicted(
+    predictor: Predictor, images: Iterable[tuple[Path, str, np.ndarray | str]], out: Path, tell: Callable[[str], None]
+) -> Iterator[PredictedImage]:
+    """Those images, `(path, folder's name, image)`, that could be read; `tell` gets why the others could not."""
+    for path, name, image in images:
+        if isinstance(image, str):
+            tell(image)
+        else:
+            maps = predictor(image, path.stem)
+            yield PredictedImage(out / name, str(path), image, predictor.benchmark.tasks, maps)

@@ -1,124 +1,129 @@
-"""The trainings of the grid on all the devices there are: `dmtl launch`.
+"""All stale cells of the grid, trained and evaluated on all the devices there are: `dmtl launch`.
 
-DVC says which cells are stale; each is trained by its stage command, without DVC (`dmtl.launch.ray_runner`); then DVC records, by
-name, only those whose model folder is whole and carries the fingerprint of today's configuration, data and code.
+DVC says which cells are stale (`stale.py`); a runner runs their stages without DVC, on this machine (`local_runner.py`) or over
+Ray (`ray_runner.py`); then DVC records, in batches, those whose outs are whole and of today's configuration, data and code
+(`records.py`).
 """
 
-import json
-import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
-from tqdm import tqdm
+from filelock import FileLock, Timeout
 
-from dmtl.config import Project, for_training
+from dmtl.config import Project
 from dmtl.errors import UserError
-from dmtl.files import read_json
-from dmtl.training.fingerprint import fingerprint_of
+from dmtl.launch.events import Event, Stop
+from dmtl.launch.outputs import is_trained, launch_folder
+from dmtl.launch.progress import Progress
+from dmtl.launch.records import Records, mend_lock
+from dmtl.launch.stale import Work, stale_work
+from dmtl.launch.timings import Timings
 
-OUTS = ("model.safetensors", "history.json", "model.json")
-
-Finished = tuple[str, int, str]  # cell, exit status of its stage command, last line that it wrote
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stale training: its cell and its name in DVC."""
-
-    cell: str
-    address: str
+Runner = Callable[[list[Work], Stop], Generator[Event | None, None, None]]
 
 
-def launch(project: Project, folder: str, cells: Sequence[str], run: Callable[[list[str]], Iterator[Finished]]) -> list[str]:
-    """Train the stale cells and record each as it ends, so that what is done stays done when this is stopped.
+def launch(project: Project, cells: Sequence[str], code: str, run: Runner) -> list[str]:
+    """Train and evaluate the stale cells and record them as they end, so that what is done stays done when this is stopped.
 
     Args:
         project: whose cells.
-        folder: of its params.yaml, relative to the root.
         cells: only these; empty for all that are stale.
-        run: trains cells and yields each as it ends, such as `RayRunner`.
+        code: `outputs.code_state()` as it is now.
+        run: runs the stages of each cell in order, and yields what happens; also None, often, so that other things can be done.
 
     Returns:
         What went wrong, a line per cell.
 
     Raises:
-        UserError: as `stale_trainings`, and whatever `run` raises.
+        UserError: as `stale_work`, another launch is at work on the project, and whatever `run` raises.
+        SystemExit: it was told to stop (128 + signal); what had ended is recorded, and trainings have saved their state.
     """
-    stages = {stage.cell: stage for stage in stale_trainings(project, folder, cells)}
-    failures: list[str] = []
-    with tqdm(total=len(stages), desc="cells", unit="cell", disable=None) as bar:
-        for cell, status, last_line in run(list(stages)):
-            problem = f"exit status {status}: {last_line}" if status else why_not_whole(project, cell)
-            problem = problem or record(project, stages[cell])
-            if problem:
-                failures.append(f"{cell}: {problem}")
-            tqdm.write(f"{cell}: {problem or 'trained'}")
-            bar.update()
-    return failures
+    folder = launch_folder(project.paths)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder / "lock"):
+        mend_lock(project)
+        works = stale_work(project, cells)
+        if not works:
+            return []
+        launched = _Launch(project, code, works)
+        with Stop() as stop:
+            launched.run(run, stop)
+        if stop.requested:
+            print("; ".join(["stopped, what had ended is recorded: launch again to go on", *launched.failures]))
+            raise SystemExit(128 + stop.requested)
+        return launched.failures
 
 
-def require_all_trained(failures: Sequence[str]) -> None:
+def require_all_done(failures: Sequence[str]) -> None:
     """Raises UserError, in one line, where `launch` returned failures."""
     if failures:
-        raise UserError(f"{len(failures)} not trained, the others are recorded: {'; '.join(failures)}")
+        raise UserError(f"{len(failures)} not done, the others are recorded: {'; '.join(failures)}")
 
 
-def stale_trainings(project: Project, folder: str, cells: Sequence[str]) -> list[Stage]:
-    """The trainings that DVC would run, of `cells` or of all.
+class _Launch:
+    """One launch under way."""
 
-    Raises:
-        UserError: a cell is not in the grid, or the shards that it needs are stale themselves.
-    """
-    for cell in cells:
-        project.cell(cell)
-    return select(json.loads(_dvc(project, "status", "--json", str(Path(folder) / "dvc.yaml"))), project, cells)
+    def __init__(self, project: Project, code: str, works: list[Work]) -> None:
+        self._project, self._works = project, works
+        self._timings, self._records = Timings(project), Records(project, code)
+        self._problems: dict[str, str] = {}  # of a cell
+
+    @property
+    def failures(self) -> list[str]:
+        return [f"{cell}: {problem}" for cell, problem in self._problems.items()]
+
+    def run(self, run: Runner, stop: Stop) -> None:
+        """Do the works; records what has ended however it ends."""
+        works = self._timings.longest_first([self._without_trained(work) for work in self._works])
+        with Progress(works, self._timings) as progress:
+            try:
+                with closing(run(works, stop)) as events:
+                    for event in events:
+                        self._heed(event, progress)
+                        self._tell(self._records.tick(), progress)
+                        progress.refresh()
+            finally:
+                self._timings.save()
+                self._tell(self._records.close(), progress)
+
+    def _without_trained(self, work: Work) -> Work:
+        """The cell's evaluation alone where its training had ended when an earlier launch was killed."""
+        if "train" not in work.stages or not is_trained(self._project, work.cell):
+            return work
+        self._records.add("train", work.cell)
+        return Work(work.cell, tuple(stage for stage in work.stages if stage != "train"))
+
+    def _heed(self, event: Event | None, progress: Progress) -> None:
+        if event is None:
+            return
+        if event.status is None:
+            progress.started(event.stage, event.cell)
+        elif event.status == 0:
+            self._records.add(event.stage, event.cell)
+            progress.ended(event.stage, event.cell, event.seconds)
+        else:
+            self._fail(event.cell, f"{event.stage} ended with exit status {event.status}: {event.line}", progress)
+
+    def _tell(self, problems: Sequence[tuple[str, str, str]], progress: Progress) -> None:
+        for stage, cell, problem in problems:
+            self._fail(cell, f"{stage} is not recorded: {problem}", progress)
+
+    def _fail(self, cell: str, problem: str, progress: Progress) -> None:
+        if cell not in self._problems:
+            self._problems[cell] = problem
+            progress.failed(cell, problem)
 
 
-def select(status: Mapping[str, Any], project: Project, cells: Sequence[str]) -> list[Stage]:
-    """`stale_trainings` from what `dvc status --json` says."""
-    stages = [Stage(match[1], key) for key in status if (match := re.search(r"(?:^|:)train@(.+)$", key))]
-    stages = [stage for stage in stages if not cells or stage.cell in cells]
-    for benchmark in {project.cell(stage.cell).benchmark for stage in stages}:
-        unmade = [key for key in status if re.search(rf"(?:^|:)(?:download|shards)@{benchmark}$", key)]
-        if unmade:
-            raise UserError(f"the shards of {benchmark} are stale or missing: run 'dvc repro {' '.join(unmade)}' first")
-    return stages
-
-
-def why_not_whole(project: Project, cell: str) -> str | None:
-    """Why DVC must not record a cell's model folder; None if it is whole and of today's configuration, data and code."""
-    folder = project.paths.model(cell)
-    missing = [name for name in OUTS if not (folder / name).is_file()]
-    if missing:
-        return f"{folder / missing[0]} is missing"
-    strays = sorted(path.name for path in folder.iterdir() if path.name not in OUTS)
-    if strays:
-        return f"{folder / strays[0]} is left from a training that was killed while it wrote: delete it, then launch again"
-    training = for_training(project, cell)
-    fingerprint = fingerprint_of(training, project.paths.shard(training.cell.benchmark, "train"))
-    if read_json(folder / "model.json").get("fingerprint") != fingerprint.value:
-        return f"{folder} is of another configuration, data or code: train it again"
-    return None
-
-
-def record(project: Project, stage: Stage) -> str | None:
-    """Have DVC record a trained cell; why it could not, or None if it did."""
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One launch at a time in a project; UserError for another."""
+    lock = FileLock(path)
     try:
-        _dvc(project, "commit", "--force", stage.address)
-    except UserError as error:
-        return f"trained, but {error}; when that is mended: dvc commit --force {stage.address}"
-    return None
-
-
-def _dvc(project: Project, *arguments: str) -> str:
-    """What a DVC command prints."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=project.paths.root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or [""]
-        raise UserError(f"'dvc {' '.join(arguments[:2])}' failed: {lines[-1]}")
-    return done.stdout
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError("another launch is at work on this project: wait for it or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()

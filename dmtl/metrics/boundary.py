@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmtl.errors import UserError
-from dmtl.metrics.boundary_kernels import match_planes, thin_planes
 from dmtl.metrics.boundary_maps import THRESHOLDS, boundary_from_labels, plane_totals, suppress, threshold_planes
 from dmtl.metrics.metric import Metric, Scores, divided
 from dmtl.tasks.shared.arrays import eight_bits
@@ -57,6 +56,8 @@ def boundary_counts(soft: np.ndarray, label: np.ndarray, max_dist: float = MAX_D
     An empty map, a label map of one region and an image of a single pixel are counted like any other: nothing predicted, nothing
     true. Raises UserError for another type or shape, for sizes that differ, and for a max_dist that is not finite and at least 0.
     """
+    from dmtl.metrics.boundary_kernels import match_planes, thin_planes  # numba, only where something is counted
+
     check_maps(soft, label)
     truth = boundary_from_labels(label)
     radius = _radius(max_dist, truth.shape)

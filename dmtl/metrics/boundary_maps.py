@@ -5,10 +5,8 @@ thinning; in float64, so that results do not hang on single-precision rounding.
 """
 
 import numpy as np
-from scipy.ndimage import correlate1d
 
 from dmtl.errors import UserError
-from dmtl.metrics.boundary_kernels import thin_planes
 
 THRESHOLDS = np.concatenate([[0.001], np.arange(1, 100) / 100, [0.999]])
 """The 101 thresholds, on a map scaled to [0, 1]: 0.001, 0.01, 0.02, ..., 0.99, 0.999."""
@@ -42,6 +40,8 @@ def _orientation(strength: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarr
     On straight boundaries the mixed derivative is zero but for rounding, and its sign decides. So the order of these operations
     (columns first, weights divided beforehand, d/dx of the y-slope) is part of the metric: another one moves counts by a dozen.
     """
+    from scipy.ndimage import correlate1d
+
     smooth = correlate1d(strength, _TRIANGLE, axis=0, mode="reflect")
     smooth = correlate1d(smooth, _TRIANGLE, axis=1, mode="reflect")
     slope_x, slope_y = _derivative(smooth, axis=1), _derivative(smooth, axis=0)
@@ -98,6 +98,8 @@ def boundary_from_labels(label: np.ndarray) -> np.ndarray:
     label: integer or bool (H, W). Returns bool (H, W). The last row compares to the right only and the last column downwards
     only, so an image of a single pixel has no boundary. Raises UserError for another type or shape.
     """
+    from dmtl.metrics.boundary_kernels import thin_planes
+
     if label.ndim != 2 or label.size == 0 or label.dtype.kind not in "biu":
         raise UserError(f"a label map must be integer (height, width), not {label.dtype} {label.shape}; give one id a pixel")
     edge = np.zeros(label.shape, bool)

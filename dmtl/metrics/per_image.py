@@ -15,9 +15,9 @@ from dmtl.files import replacing
 from dmtl.metrics.metric import Metric
 from dmtl.tasks import kinds_of
 
-Tables = dict[str, dict[str, np.ndarray]]  # stage ("final", "initial") -> task -> (n, K)
+Tables = dict[str, dict[str, np.ndarray]]  # stage ("final", "initial", "ceiling") -> task -> (n, K)
 TaskScores = dict[str, dict[str, float]]  # task -> metric -> value
-STAGES = ("final", "initial")
+STAGES = ("final", "initial")  # always told; others, such as "ceiling", where a method has them
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class PerImage:
     """What each image of a test set, or of a share of it, adds to every metric of one model.
 
     Attributes:
-        about: `cell`, `scale`, `seed` as in model.json, None where it has none.
+        about: `cell`, `scale`, `seed`, `fingerprint`, `training` as in model.json, None where it has none.
         outputs: task -> output channels.
         kinds: what a task is whose name `dmtl.tasks` does not know.
         ids: `(N,)` names of all images of the test set.
         index: `(n,)` int64, ascending: which of them the rows are of.
-        tables: stage -> task -> `(n, K)` int64 or float64, a row an image; no `initial` where a method predicts once.
+        tables: stage -> task -> `(n, K)` int64 or float64, a row an image; no `initial` where a method predicts once, and a
+            `ceiling` only where it has one.
+        labelled: `(n, T)` bool, which labels the images have; None where each has all of them.
     """
 
     about: dict[str, Any]
@@ -39,6 +41,7 @@ class PerImage:
     ids: np.ndarray
     index: np.ndarray
     tables: Tables
+    labelled: np.ndarray | None = None
 
     def metrics(self) -> dict[str, Metric]:
         """Task -> its metric."""
@@ -46,8 +49,12 @@ class PerImage:
         return {task: kinds[task].scorer(channels) for task, channels in self.outputs.items()}
 
     def scores(self) -> dict[str, TaskScores | None]:
-        """`{"final": {task: {metric: value}}, "initial": the same or None}`: rows summed in the images' order, divided once."""
-        return {stage: self._stage_scores(self.tables[stage]) if stage in self.tables else None for stage in STAGES}
+        """`{"final": {task: {metric: value}}, "initial": the same or None}`: rows summed in the images' order, divided once.
+
+        With `ceiling`, likewise, where the method has one.
+        """
+        stages = dict.fromkeys([*STAGES, *self.tables])
+        return {stage: self._stage_scores(self.tables[stage]) if stage in self.tables else None for stage in stages}
 
     def _stage_scores(self, tables: dict[str, np.ndarray]) -> TaskScores:
         totals = {task: metric.scores(tables[task].sum(axis=0)) for task, metric in self.metrics().items()}
@@ -55,12 +62,20 @@ class PerImage:
 
     def result(self) -> dict[str, Any]:
         """The content of a result file: what was evaluated, and its scores."""
-        return self.about | {"images": len(self.index), "metrics": self.scores()}
+        return self.about | {"images": len(self.index), "labels": self.labels(), "metrics": self.scores()}
+
+    def labels(self) -> dict[str, int]:
+        """Task -> the number of images that have a label of it, over which it is scored."""
+        count = len(self.index)
+        counts = [count] * len(self.outputs) if self.labelled is None else self.labelled.sum(0).tolist()
+        return dict(zip(self.outputs, counts, strict=True))
 
     def save(self, path: Path) -> None:
         """Write the file; equal statistics give equal bytes (NumPy dates every part of it 1980)."""
         header = json.dumps({"about": self.about, "outputs": self.outputs, "kinds": self.kinds})
         arrays: dict[str, Any] = {"header": np.array(header), "id": self.ids, "index": self.index}
+        if self.labelled is not None:
+            arrays["labelled"] = self.labelled
         arrays |= {f"{stage}/{task}": _narrow(table) for stage, tables in self.tables.items() for task, table in tables.items()}
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
@@ -85,7 +100,8 @@ def load_per_image(path: Path) -> PerImage:
                 stage, _, task = name.partition("/")
                 if task:
                     tables.setdefault(stage, {})[task] = _wide(file[name])
-            return PerImage(header["about"], header["outputs"], header["kinds"], file["id"], file["index"], tables)
+            labelled = file["labelled"] if "labelled" in file.files else None
+            return PerImage(header["about"], header["outputs"], header["kinds"], file["id"], file["index"], tables, labelled)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: the stage evaluate writes it; run 'dvc repro'") from None
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
@@ -104,9 +120,12 @@ def merge(shares: Sequence[PerImage]) -> PerImage:
     """
     first = shares[0]
     for share in shares[1:]:
-        same = share.about == first.about and share.outputs == first.outputs and np.array_equal(share.ids, first.ids)
+        same = share.about == first.about and np.array_equal(share.ids, first.ids)
+        same = same and (share.outputs, share.kinds) == (first.outputs, first.kinds)
+        same = same and (share.labelled is None) == (first.labelled is None)
         if not same or share.tables.keys() != first.tables.keys():
-            raise UserError(f"these are shares of different evaluations: {first.about} and {share.about}; name those of one")
+            names = [{key: value for key, value in one.about.items() if key != "training"} for one in (first, share)]
+            raise UserError(f"these are shares of different evaluations: {names[0]} and {names[1]}; name those of one")
     index = np.concatenate([share.index for share in shares])
     order = np.argsort(index)
     if not np.array_equal(index[order], np.arange(len(first.ids))):
@@ -116,4 +135,6 @@ def merge(shares: Sequence[PerImage]) -> PerImage:
         stage: {task: np.concatenate([share.tables[stage][task] for share in shares])[order] for task in first.outputs}
         for stage in first.tables
     }
-    return PerImage(first.about, first.outputs, first.kinds, first.ids, index[order], tables)
+    there = [share.labelled for share in shares if share.labelled is not None]
+    labelled = np.concatenate(there)[order] if there else None
+    return PerImage(first.about, first.outputs, first.kinds, first.ids, index[order], tables, labelled)

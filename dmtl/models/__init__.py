@@ -7,7 +7,6 @@ from pathlib import Path
 from pydantic import ValidationError
 from safetensors.torch import load_model as load_safetensors
 from safetensors.torch import save
-from torch import nn
 
 from dmtl.config import NetworkConfig
 from dmtl.errors import UserError
@@ -44,6 +43,8 @@ def load_model(folder: str | Path) -> Method:
     description = read_description(folder)
     try:
         model = build(NetworkConfig.model_validate(description["network"]))
+        for part in model.training_only:
+            delattr(model, part)
         load_safetensors(model, folder / "model.safetensors")
     except (OSError, KeyError, ValidationError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder} holds no complete model: {' '.join(str(error).split())[:300]}; train it again") from None
@@ -54,10 +55,11 @@ def load_model(folder: str | Path) -> Method:
     return model.eval()
 
 
-def save_weights(folder: Path, model: nn.Module) -> None:
-    """Write model.safetensors of a model folder."""
+def save_weights(folder: Path, model: Method) -> None:
+    """Write model.safetensors of a model folder: all that predictions need."""
+    state = {name: value for name, value in model.state_dict().items() if name.partition(".")[0] not in model.training_only}
     with replacing(folder / "model.safetensors") as temporary:
-        temporary.write_bytes(save({name: value.contiguous().cpu() for name, value in model.state_dict().items()}))
+        temporary.write_bytes(save({name: value.contiguous().cpu() for name, value in state.items()}))
 
 
 def read_description(folder: Path) -> dict:

@@ -7,12 +7,12 @@ finest, 0, to 3.
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from dmtl.config import NetworkConfig
 from dmtl.models.multiscale.network import MultiScaleNetwork, conv_bn_relu, resize
 from dmtl.models.shared.decoders import prediction_heads
 from dmtl.models.shared.method import Maps
+from dmtl.models.shared.resnets import BasicBlock
 
 SQUEEZE, NARROWEST = 16, 8  # a squeeze-and-excitation has channels / 16 in its middle, as the narrowest released one 8
 

@@ -9,21 +9,21 @@ from torch import Tensor
 
 from dmtl.config import NetworkConfig
 from dmtl.models.consistency.losses import self_consistency_loss
-from dmtl.models.consistency.network import ConsistencyNetwork, TwoViews
+from dmtl.models.consistency.network import ConsistencyNetwork, Views
 from dmtl.tasks.shared.pixels import upsample
 
 
 class SemiSupervised(ConsistencyNetwork):
     """The first view's prediction, moved as the image was, is the target of the second view's, at the images' size."""
 
-    def consistency(self, views: TwoViews) -> Tensor | None:
+    def consistency(self, views: Views) -> Tensor | None:
         o, count = self.options.semi_supervised, len(views.batch.images)
-        size, losses = views.batch.images.shape[-2:], []
+        size, losses, second = views.batch.images.shape[-2:], [], views.further[0]
         for task in self.tasks:
             kind, index = self.kinds[task], _without(views.batch.image_index.get(task), count, views.batch.noise_keys.device)
             if len(index):
-                teacher = views.view.prediction(kind, upsample(views.first[task][index].detach(), size), index)
-                student = upsample(views.second[task][index], size)
+                teacher = second.view.prediction(kind, upsample(views.first[task][index].detach(), size), index)
+                student = upsample(second.predictions[task][index], size)
                 each = self_consistency_loss(kind, teacher, student, o.confidence, o.largest_difference)
                 losses.append((views.batch.image_weights[index] * each).sum())
         return o.weight * torch.stack(losses).sum() if losses else None

@@ -13,7 +13,7 @@ from dmtl.config import NetworkConfig
 from dmtl.models.consistency.codecs import encode_label, encode_prediction, resize_label, resize_prediction
 from dmtl.models.consistency.losses import cross_task_loss
 from dmtl.models.consistency.mapping import MappingNetwork
-from dmtl.models.consistency.network import ConsistencyNetwork, TwoViews
+from dmtl.models.consistency.network import ConsistencyNetwork, Views
 from dmtl.models.consistency.pairs import TaskPairs, pack_pairs
 from dmtl.models.shared.method import Maps
 
@@ -43,7 +43,7 @@ class CrossTaskConsistency(ConsistencyNetwork):
         """Learning rate of gamma and beta in an epoch, from 0."""
         return self.options.on.film_rate * 0.5 ** (epoch // self.xtc.film_halving)
 
-    def consistency(self, views: TwoViews) -> Tensor | None:
+    def consistency(self, views: Views) -> Tensor | None:
         batch = views.batch
         pairs = pack_pairs(batch.image_index, len(batch.images), self.tasks)
         if not len(pairs):
@@ -51,20 +51,20 @@ class CrossTaskConsistency(ConsistencyNetwork):
         bank = self.mapping.bank(self._encoded(views, pairs))
         mapped = self.mapping(bank[torch.cat([pairs.prediction, pairs.label])], pairs.film.repeat(2))
         source, target = mapped.chunk(2)
-        feature = self._feature(views.feature, source.shape[-2:])[pairs.image]
+        feature = self._feature(views.further[0].feature, source.shape[-2:])[pairs.image]
         losses = batch.image_weights[pairs.image] * cross_task_loss(source, target, feature)
         return self.options.on.weight * losses.sum()
 
-    def _encoded(self, views: TwoViews, pairs: TaskPairs) -> Maps:
+    def _encoded(self, views: Views, pairs: TaskPairs) -> Maps:
         """Task -> its encoded predictions, then its encoded labels, as `TaskPairs` expects them."""
-        batch, encoded = views.batch, {}
+        batch, second, encoded = views.batch, views.further[0], {}
         for task, index in pairs.sources.items():
             kind = self.kinds[task]
-            size = batch.images.shape[-2:] if self.xtc.resolution == "full" else views.second[task].shape[-2:]
-            prediction = resize_prediction(views.second[task][index], size)
+            size = batch.images.shape[-2:] if self.xtc.resolution == "full" else second.predictions[task].shape[-2:]
+            prediction = resize_prediction(second.predictions[task][index], size)
             maps = [encode_prediction(task, kind, prediction, batch.noise_keys[index], self.xtc.gumbel_tau)]
             if task in batch.image_index:
-                label = resize_label(kind, views.view.label(kind, batch.labels[task], batch.image_index[task]), size)
+                label = resize_label(kind, second.view.label(kind, batch.labels[task], batch.image_index[task]), size)
                 maps.append(encode_label(kind, label, self.outputs[task]))
             encoded[task] = torch.cat(maps)
         return encoded

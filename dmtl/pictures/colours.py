@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from matplotlib import colormaps
 
 HATCH = ((255, 255, 255), (176, 176, 176))
 HATCH_WIDTH = 3  # pixels
@@ -81,6 +80,8 @@ def hex_of(colour: np.ndarray) -> str:
 @cache
 def _scale(name: str) -> np.ndarray:
     """`(256, 3)` uint8."""
+    from matplotlib import colormaps  # half a second, which evaluation does not need
+
     return (colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 

@@ -25,7 +25,11 @@ class _Cell:
 
 
 def contact_sheet(
-    tasks: Sequence[Task], title: str, image: np.ndarray, maps: Mapping[str, Mapping[str, np.ndarray]]
+    tasks: Sequence[Task],
+    title: str,
+    image: np.ndarray,
+    maps: Mapping[str, Mapping[str, np.ndarray]],
+    pictures: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Image.Image:
     """Two rows, initial above final predictions, one column per task; one row for methods that predict once.
 
@@ -34,6 +38,7 @@ def contact_sheet(
         title: the first line.
         image: `(H, W, 3)` uint8.
         maps: "final" and, if there is one, "initial" -> task -> map of the image's size.
+        pictures: what `Kind.picture` makes of them, where it is known.
     """
     stages = [stage for stage in ("initial", "final") if stage in maps]
     rows = []
@@ -44,7 +49,8 @@ def contact_sheet(
             else [_Cell("", Image.new("RGB", (1, 1), "white"))]
         )
         for task in tasks:
-            small = _thumbnail(task.kind.picture(task, maps[stage][task.name]), smooth=not task.kind.indexed)
+            picture = pictures[stage][task.name] if pictures else task.kind.picture(task, maps[stage][task.name])
+            small = _thumbnail(picture, smooth=not task.kind.indexed)
             cells.append(_Cell(f"{task.name}, {stage}", small, _legend(task, maps) if stage == stages[-1] else None))
         rows.append(cells)
     return _drawn(title, rows)
@@ -62,7 +68,7 @@ def _legend(task: Task, maps: Mapping[str, Mapping[str, np.ndarray]]) -> Legend:
     legend = task.kind.legend(task)
     if not task.kind.indexed:
         return legend
-    occurring = sorted({int(c) for stage in maps.values() for c in np.unique(stage[task.name])})
+    occurring = np.flatnonzero(sum(np.bincount(stage[task.name].ravel(), minlength=256) for stage in maps.values()))
     return Legend(legend.title, tuple(legend.entries[c] for c in occurring if c < len(legend.entries)))
 
 

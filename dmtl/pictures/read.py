@@ -69,6 +69,14 @@ def read_image(path: Path) -> np.ndarray:
         raise UserError(f"{path} is damaged or no image that can be read ({reason})") from None
 
 
+def image_or_problem(path: Path) -> np.ndarray | str:
+    """`read_image`, or the message of its error: one bad file of many is no reason to end."""
+    try:
+        return read_image(path)
+    except UserError as error:
+        return str(error)
+
+
 def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode in SIXTEEN_BITS:
         values = np.asarray(image).astype(np.int64)

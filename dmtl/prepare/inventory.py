@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from dmtl.benchmarks.benchmark import Publication
-from dmtl.config import SETTINGS, Project, for_download
+from dmtl.config import Project, for_download
 from dmtl.errors import UserError
 from dmtl.files import read_json
 from dmtl.prepare.label_masks import content_sha256
@@ -92,8 +92,8 @@ def _same(path: Path, record: dict[str, object]) -> bool:
 
 def _masks(raw: Raw) -> Iterator[str]:
     masks = raw.benchmark.masks
-    for setting in SETTINGS:
-        if setting == "full":
+    for setting in raw.benchmark.settings:
+        if setting in ("full", "given"):
             continue
         try:
             path = raw.mapping_file(setting)

@@ -87,11 +87,23 @@ def counts(mask: LabelMask) -> str:
     )
 
 
-def draw_label_mask(setting: str, ids: Sequence[str], tasks: Sequence[str], rng: np.random.Generator) -> LabelMask:
+def draw_label_mask(
+    setting: str, ids: Sequence[str], tasks: Sequence[str], rng: np.random.Generator, labelled: np.ndarray | None = None
+) -> LabelMask:
     """Draw a label mask of the published kind for N images and T tasks.
 
     onelabel: one label per image, and the tasks' counts differ by at most one. randomlabels: k uniform in 1..T-1 (1 if T is 1),
     then a uniform subset of k labels. full: all. The result depends on `rng` and on which ids there are, not on their order.
+
+    Where not every image has every label, each draws from those that it has: onelabel gives it the task with the fewest labels so
+    far, randomlabels k in 1..n-1 of its n labels; full and given are all that there are.
+
+    Args:
+        setting: one of `SETTINGS`.
+        ids: of the images.
+        tasks: the columns.
+        rng: what is drawn from.
+        labelled: `(N, T)` bool, the labels that the images `ids` have; None: all.
 
     Raises:
         UserError: the setting is unknown, there are no ids or tasks, or an id stands twice, is empty or holds white space.
@@ -101,7 +113,10 @@ def draw_label_mask(setting: str, ids: Sequence[str], tasks: Sequence[str], rng:
     count, width = len(ids), len(tasks)
     must(count > 0 and width > 0, f"{setting} mapping of {count} images and {width} tasks: give at least one of each")
     check_ids(ids)
-    if setting == "full":
+    if labelled is not None and not labelled.all():
+        order = {name: row for row, name in enumerate(ids)}
+        allowed = _drawn_of(setting, labelled[[order[name] for name in in_order(ids)]], rng)
+    elif setting in ("full", "given"):
         allowed = np.ones((count, width), np.uint8)
     elif setting == "onelabel":
         allowed = np.eye(width, dtype=np.uint8)[rng.permutation(width)[rng.permutation(count) % width]]
@@ -109,6 +124,25 @@ def draw_label_mask(setting: str, ids: Sequence[str], tasks: Sequence[str], rng:
         labels = rng.integers(1, max(width, 2), size=(count, 1))
         allowed = (rng.random((count, width)).argsort(axis=1).argsort(axis=1) < labels).astype(np.uint8)
     return LabelMask(in_order(ids), tuple(tasks), allowed, f"drawn {setting} mapping")
+
+
+def _drawn_of(setting: str, there: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A label mask `(N, T)` uint8 of the labels that are `there`, `(N, T)` bool."""
+    if setting == "onelabel":
+        allowed, counts = np.zeros(there.shape, np.uint8), np.zeros(there.shape[1])
+        for row in rng.permutation(len(there)):
+            own = rng.permutation(np.flatnonzero(there[row]))
+            if own.size:
+                fewest = own[counts[own].argmin()]
+                allowed[row, fewest] = 1
+                counts[fewest] += 1
+        return allowed
+    if setting == "randomlabels":
+        most = np.maximum(there.sum(axis=1, keepdims=True) - 1, 1)
+        labels = (rng.random((len(there), 1)) * most).astype(int) + 1
+        ranks = np.where(there, rng.random(there.shape), 2).argsort(axis=1).argsort(axis=1)
+        return ((ranks < labels) & there).astype(np.uint8)
+    return there.astype(np.uint8)
 
 
 def check_ids(ids: Sequence[Any]) -> None:

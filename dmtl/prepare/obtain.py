@@ -2,17 +2,18 @@
 
 import sys
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from dmtl.benchmarks import Benchmark, benchmark
+from dmtl.benchmarks import Benchmark, benchmark, read_own
 from dmtl.benchmarks.shared.sample import ImageList, Sample
 from dmtl.config import SETTINGS, Data, Paths
 from dmtl.errors import UserError
 from dmtl.files import digest, read_json, write_json
+from dmtl.parallel import in_order
 from dmtl.prepare.label_masks import LabelMask, content_sha256, draw_label_mask
 from dmtl.prepare.mapping_files import find_mapping, has_mapping, read_mapping
 from dmtl.prepare.places import downloads_path, file_record, given_path, local_path
@@ -37,10 +38,11 @@ class Raw:
     seed: int
     paths: Paths
 
-    @property
+    @cached_property
     def benchmark(self) -> Benchmark:
-        """What the benchmark's folder says of it."""
-        return benchmark(self.name)
+        """What the benchmark's folder, or the project's benchmark.yaml, says of it."""
+        own = read_own(self.paths.root)
+        return own if own is not None and own.name == self.name else benchmark(self.name)
 
     @property
     def synthetic(self) -> bool:
@@ -72,6 +74,8 @@ class Raw:
         Raises:
             UserError: the user's folder is not named or not there; the benchmark has no synthetic scenes.
         """
+        if self.benchmark.collections:
+            return self.paths.root  # which knows the folder of each
         if self.data.source == "local":
             return local_path(self.paths.root, self.name)
         if self.data.source == "download":
@@ -90,8 +94,9 @@ class Raw:
         root = self.obtain()
         splits = {split: self.ids(root, split) for split in SPLITS}
         names = [name for split in SPLITS for image_id in splits[split] for name in self.benchmark.files(root, split, image_id)]
-        files = {name: file_record(root / name) for name in tqdm(names, desc=f"{self.name}: hashing", unit="file", disable=None)}
-        masks = {setting: content_sha256(self.label_mask(setting, root)) for setting in SETTINGS}
+        records = in_order(partial(_record, self, root), names, f"{self.name}: hashing", unit="file")
+        files = dict(zip(names, records, strict=True))
+        masks = {setting: content_sha256(self.label_mask(setting, root)) for setting in self.benchmark.settings}
         manifest: dict[str, Any] = {"source": self.data.source, "splits": splits, "mappings": masks, "files": files}
         if self.benchmark.boundary_list is not None:
             manifest["boundary_list"] = self.benchmark.boundary_list(root, self.mappings_folder()).title
@@ -108,8 +113,8 @@ class Raw:
             UserError: a file is missing, damaged, or not the one that was listed.
         """
         for name, record in records.items():
-            if file_record(root / name) != record:
-                raise self._changed(root / name)
+            if file_record(path := self.benchmark.place(root, name)) != record:
+                raise self._changed(path)
         return self.benchmark.read(root, split, image_id)
 
     def boundary_list(self, root: Path) -> ImageList | None:
@@ -133,13 +138,28 @@ class Raw:
         """
         listed = read_json(self.paths.manifest(self.name))["mappings"]
         masks = {}
-        for setting in SETTINGS:
+        for setting in self.benchmark.settings:
             mask = self.label_mask(setting, root)
             if content_sha256(mask) != listed.get(setting):
                 raise self._changed(mask.source)
             drawn = self.mapping_file(setting) is None
             masks[setting] = mask.of_images(self._mask_ids(root, drawn))[: len(self.ids(root, "train"))]
         return masks
+
+    def labelled(self, root: Path, split: str) -> np.ndarray | None:
+        """`(N, T)` bool, which labels the images of a split have; None where each has all of them.
+
+        Raises:
+            UserError: no image has a label of some task.
+        """
+        if self.benchmark.labelled is None:
+            return None
+        there = self.benchmark.labelled(root, split, self.ids(root, split))
+        for task, some in zip(self.benchmark.outputs, there.T, strict=True):
+            if not some.any():
+                what = "test" if split == "val" else "training"
+                raise UserError(f"no {what} image has a label of '{task}': give some one, or delete the task in benchmark.yaml")
+        return there
 
     def label_mask(self, setting: str, root: Path) -> LabelMask:
         """The label mask of a setting; a note on standard error says where it is not the published one.
@@ -150,7 +170,8 @@ class Raw:
         path, masks = self.mapping_file(setting), self.benchmark.masks
         if path is None:
             rng = np.random.default_rng([self.seed, SETTINGS.index(setting)])
-            return draw_label_mask(setting, self._mask_ids(root, drawn=True), tuple(self.benchmark.outputs), rng)
+            ids = self._mask_ids(root, drawn=True)
+            return draw_label_mask(setting, ids, tuple(self.benchmark.outputs), rng, self.labelled(root, "train"))
         mask = read_mapping(path, self.benchmark)
         if masks and content_sha256(mask) != masks.sha256[setting]:  # someone's own mapping is allowed, but never unseen
             print(f"note: {mask.source} is not the published {self.name} {setting} mapping", file=sys.stderr)
@@ -165,7 +186,7 @@ class Raw:
             UserError: a published one is missing.
         """
         folder = self.mappings_folder()
-        if setting == "full" or folder is None:
+        if setting in ("full", "given") or folder is None:
             return None
         if self.benchmark.masks is None and not has_mapping(folder, self.benchmark, setting):
             return None
@@ -183,6 +204,10 @@ class Raw:
             return local_path(self.paths.root, "mappings")
         return downloads_path(self.paths.root) / "mappings"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the benchmark, which the other process reads again."""
+        return {name: value for name, value in vars(self).items() if name != "benchmark"}
+
     def _mask_ids(self, root: Path, drawn: bool) -> list[str]:
         """The images of a label mask, by its names: a drawn one has those that are used, a mapping file all of the split."""
         ids = self.ids(root, "train") if drawn else self.benchmark.ids(root, "train")
@@ -191,9 +216,12 @@ class Raw:
 
     def _changed(self, what: object) -> UserError:
         stage = f"download@{self.name}"
-        return UserError(
-            f"{what} has changed since it was listed: run 'dvc repro -f {stage}' (the study's: study/dvc.yaml:{stage})"
-        )
+        return UserError(f"{what} has changed since it was listed: run 'dvc repro -f {stage}' in {self.paths.root.resolve()}")
 
     def _limit(self, split: str) -> int | None:
         return self.data.train if split == "train" else self.data.val
+
+
+def _record(raw: Raw, root: Path, name: str) -> dict[str, object]:
+    """What the manifest keeps of a raw file."""
+    return file_record(raw.benchmark.place(root, name))

@@ -45,9 +45,15 @@ def pack(sample: Sample, size: tuple[int, int], fit: Fit, tasks: Sequence[Task])
     fitted = sample.brought_to(size, fit, tasks)
     content: tuple[int, int] = fitted.image.shape[:2]
     chunks = {"image": _photo_chunk(on_canvas(fitted.image, size, 0), content)}
-    chunks |= {task.name: _chunk(task.kind.to_stored(fitted.labels[task.name], size)) for task in tasks}
+    chunks |= {task.name: _chunk(task.kind.to_stored(_label(fitted, task), size)) for task in tasks}
     chunks |= {name: _chunk(on_canvas(extra, size, 0)) for name, extra in fitted.extras.items()}
     return Packed(chunks, sample.image.shape[:2], content)
+
+
+def _label(sample: Sample, task: Task) -> np.ndarray:
+    """The label of a task, or one that says nothing where the image has none."""
+    label = sample.labels.get(task.name)
+    return task.kind.no_label(sample.image.shape[:2], task.channels) if label is None else label
 
 
 def _chunk(array: np.ndarray) -> Chunk:
@@ -83,6 +89,7 @@ def write_shard(
     masks: dict[str, np.ndarray],
     about: dict[str, Any],
     boundary_listed: np.ndarray | None = None,
+    labelled: np.ndarray | None = None,
 ) -> None:
     """Write a split.
 
@@ -92,6 +99,7 @@ def write_shard(
         ids: names of the images.
         tasks: in the benchmark's order.
         masks: setting -> `(N, T)` of 0 and 1 in the order of `tasks`; empty for a test split.
+        labelled: `(N, T)` of 0 and 1, which labels there are; None where all are.
         about: small facts kept as attributes (benchmark, split, source).
         boundary_listed: `(N,)`, which images the boundary metric counts; None where it is not scored.
 
@@ -105,6 +113,8 @@ def write_shard(
         file["id"] = np.array([name.encode() for name in ids])
         for setting, mask in masks.items():
             file[f"label_mask/{setting}"] = mask.astype(np.uint8)
+        if labelled is not None:
+            file["labelled"] = labelled.astype(np.uint8)
         if boundary_listed is not None:
             file["boundary_listed"] = boundary_listed.astype(bool)
         sizes = {name: file.create_dataset(name, (len(ids), 2), np.int32) for name in ("original_size", "content_size")}

@@ -1,7 +1,8 @@
 """Where raw files are: made here, or kept by the user wherever they like.
 
 The path to a user's own files is a matter of one machine, so it stands in an environment variable (DMTL_ and the name in
-capitals) or in the git-ignored `local.yaml` (`name: /where/it/is`), never in params.yaml or dvc.lock.
+capitals) or in the git-ignored `local.yaml` (`name: /where/it/is`) of the project's folder or the clone's root, never in
+params.yaml or dvc.lock.
 """
 
 import functools
@@ -11,7 +12,7 @@ from pathlib import Path
 from dmtl.benchmarks.shared.readers import must_be_readable
 from dmtl.config import load_yaml
 from dmtl.errors import UserError
-from dmtl.files import file_sha256
+from dmtl.files import CLONE, file_sha256
 
 LARGE = 64 << 20  # bytes; files from this size on are hashed once in a process
 
@@ -43,8 +44,9 @@ def downloads_path(root: Path) -> Path:
 
 
 def _local_settings(root: Path) -> dict[str, object]:
-    file = root / "local.yaml"
-    return load_yaml(file) if file.is_file() else {}
+    """What local.yaml says; a project's own comes before that of the clone."""
+    files = (folder / "local.yaml" for folder in (CLONE, root))
+    return {name: value for file in files if file.is_file() for name, value in load_yaml(file).items()}
 
 
 def file_record(path: Path) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Raw files -> the two shards of a benchmark."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ def build_shards(raw: Raw, workers: int | None = None) -> None:
         ids, test = raw.ids(root, split), split == "val"
         about: dict[str, Any] = {"benchmark": raw.name, "split": split, "source": raw.data.source}
         listed = raw.boundary_list(root) if test else None
+        if raw.benchmark.described is not None:
+            about["described"] = json.dumps(raw.benchmark.described)
         if listed is not None:
             about["boundary_list"] = listed.title
         write_shard(
@@ -35,6 +38,7 @@ def build_shards(raw: Raw, workers: int | None = None) -> None:
             masks={} if test else raw.masks(root),
             about=about,
             boundary_listed=listed.holds(ids) if listed is not None else None,
+            labelled=raw.labelled(root, split),
         )
 
 

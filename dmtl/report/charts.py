@@ -85,6 +85,20 @@ def interval_chart(rows: Sequence[tuple[str, float, float, float]], title: str) 
         return _data_uri(figure)
 
 
+def heat_map(title: str, values: Sequence[Sequence[float | None]], names: Sequence[str]) -> Image:
+    """A square of cosines from -1 to 1, row and column alike named; what is None stays white."""
+    filled = [[float("nan") if value is None else value for value in row] for row in values]
+    side = 1.3 + 0.16 * len(names)
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, ax = plt.subplots(figsize=(side + 0.7, side), layout="constrained")
+        drawn = ax.imshow(filled, vmin=-1, vmax=1, cmap="RdBu")
+        ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+        ax.set_yticks(range(len(names)), names, fontsize=7)
+        ax.set_title("\n".join(title.split(": ", 1)), fontsize=7)
+        figure.colorbar(drawn, ax=ax, shrink=0.8)
+        return Image(title, _data_uri(figure))
+
+
 def _look(number: int) -> dict[str, Any]:
     """Colour, marker and dashes of a series: no two of the first 28 are alike, and each dash comes with other markers."""
     again, place = divmod(number, len(PALETTE))

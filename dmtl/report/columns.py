@@ -1,4 +1,4 @@
-"""What the numbers of a table measure: the headline metric of a task, a cost of the network, or Delta_m."""
+"""What the numbers of a table measure: the headline metric of a task, a cost of the network, a relative gain."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -33,13 +33,14 @@ class Column:
 
     def form(self, value: float, sign: str = "") -> str:
         """A number with as many places as the paper gives it; with its sign where `sign` is `+`."""
-        return f"{value:{sign}.{self.decimals}f}"
+        return f"{value:{sign}z.{self.decimals}f}"  # z: never -0.00
 
 
 PARAMS = Column("", "params_m", "#Params M", "M", 0, None)
 FLOPS = Column("", "flops_g", "FLOPs G", "G", 0, None)
 TRAIN_MEMORY = Column("", "train_memory_mb", "Train memory MB", "MB", 0, None)
-DELTA_M = Column("", "delta_m", "Δm % ↑", "%", 2, False)
+DELTA_M = Column("", "delta_m", "Δm % ↑", "%", 2, False)  # against single-task networks
+DELTA_MTL = Column("", "delta_mtl", "Δ vs MTL Baseline % ↑", "%", 2, False)
 
 
 def task_column(task: Task) -> Column:
@@ -50,9 +51,9 @@ def task_column(task: Task) -> Column:
 
 @cache
 def columns_of(benchmark_name: str) -> dict[Key, Column]:
-    """Every column that a benchmark can have: costs, its tasks in their order, Delta_m."""
+    """Every column that a benchmark can have: costs, its tasks in their order, the two relative gains."""
     tasks = (task_column(task) for task in benchmark(benchmark_name).tasks)
-    return {column.key: column for column in (PARAMS, FLOPS, TRAIN_MEMORY, *tasks, DELTA_M)}
+    return {column.key: column for column in (PARAMS, FLOPS, TRAIN_MEMORY, *tasks, DELTA_M, DELTA_MTL)}
 
 
 def headline_columns(benchmark_name: str) -> dict[str, Column]:

@@ -1,18 +1,19 @@
 """What the networks of a grid cost at the paper's size, beside what the paper prints; `dmtl.report.flops` counts a network."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dmtl.benchmarks import benchmark
-from dmtl.config import Cell, Plain, Project, for_download, for_report, resolve
+from dmtl.config import Cell, Plain, Project, TrainingConfig, for_download, for_report, resolve
+from dmtl.config.blocks import validated
 from dmtl.errors import UserError
 from dmtl.report import published
 from dmtl.report.columns import FLOPS, PARAMS, Key
 from dmtl.report.results import row_of
-from dmtl.report.table_cells import TABLES
+from dmtl.report.table_cells import BEYOND, TABLES, planned_cells, table_rows
 from dmtl.tasks import describe_kinds
 
 if TYPE_CHECKING:
@@ -97,15 +98,18 @@ class Costs:
 
     Args:
         project: at scale `paper`.
+        trained: cell -> the options of its family that it was trained with, where they are known: those are counted, not
+            what params.yaml has now. What a scale says of single-task networks' images stays the scale's.
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, trained: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self.project = project
+        self.trained = trained or {}
         self.grid = for_report(project)
         self._cache = cache(self._count)
 
     def lines(self) -> Iterator[tuple[Line, "Cost"]]:
-        """The rows of Tables 1-5 that the grid has, each network of a table once."""
+        """The printed rows of Tables 1-5 that the grid has, and ours beyond the paper, each network of a table once."""
         for table in TABLES:
             cells: dict[tuple[str, str, str], Cell] = {}
             for cell in self.table(table):
@@ -114,16 +118,27 @@ class Costs:
                 cost, printed = self.of(cell), published.figures(table, row_of(cell))
                 yield Line(table, *network, *_ours(cost), *_theirs(printed)), cost
 
+    def beyond(self) -> Iterator[tuple[Cell, "Cost"]]:
+        """A cell of every network that is trained and that no table has, and its cost."""
+        shown = {(line.benchmark, line.method, line.backbone) for line, _ in self.lines()}
+        for cell in self.grid.cells.values():
+            network = (cell.benchmark, cell.method, row_of(cell).backbone)
+            if network not in shown and cell.steps is None and self._counted(cell).trained:
+                shown.add(network)
+                yield cell, self.of(cell)
+
     def table(self, table: int) -> Iterator[Cell]:
-        """The cells of a table, in its order."""
-        cells = {row_of(cell): cell for cell in self.grid.cells.values() if cell.steps is None and not cell.seed}
-        return (cells[row] for row in published.rows(table) if row in cells)
+        """The cells of a table that are trained, in its order."""
+        cells = {row: cell for row, cell in planned_cells(table, self.grid).items() if row.method != "constant"}
+        rows = table_rows(table, self.grid) if table == BEYOND else published.rows(table)
+        return (cells[row] for row in rows if row in cells)
 
     def networks(self, throughput: float) -> Iterator[NetworkCost]:
         """Every network of the grid that is trained, in the tables' order, with the GPU-hours of its trainings together."""
         cells: dict[tuple[str, str, str], list[Cell]] = {}
+        unpinned = {cell.method for cell in self.grid.cells.values() if cell.steps is None}
         for cell in self.grid.cells.values():
-            if cell.steps is None:
+            if cell.steps is None or cell.method not in unpinned:
                 cells.setdefault((cell.benchmark, row_of(cell).backbone, cell.method), []).append(cell)
         benchmarks, methods = list(self.grid.benchmarks), self.grid.method_order(method for *_, method in cells)
 
@@ -171,7 +186,7 @@ class Costs:
         Args:
             throughput: multiply-adds a second that the GPU sustains.
         """
-        data, training = benchmark(cell.benchmark), resolve(self.project, cell)
+        data, training = benchmark(cell.benchmark), self._training(cell)
         images = data.images.get("train") or for_download(self.project, cell.benchmark)[0].train or math.nan
         labels = data.masks.labels.get(cell.setting, ()) if data.masks else ()
         labelled = dict(zip(data.outputs, labels, strict=False))
@@ -187,20 +202,34 @@ class Costs:
         epoch = sum(adds * passes(tasks) for tasks, adds in self._counted(cell).trained)
         return epoch * training.recipe.epochs / throughput / 3600
 
-    def _counted(self, cell: Cell) -> Counted:
-        return self._cache(cell.model_copy(update={"setting": "full"}))  # the setting changes nothing here
+    def _training(self, cell: Cell) -> TrainingConfig:
+        """The training with the options that it had."""
+        today = resolve(self.project, cell)
+        trained = {key: value for key, value in self.trained.get(cell.name(), {}).items() if key != "single_task_images"}
+        try:
+            options = validated(type(today.options), today.options.model_dump(mode="json") | trained, cell.name())
+        except UserError:  # options of another version of the code; the row is marked as trained with others
+            return today
+        return today.model_copy(update={"options": options})
 
-    def _count(self, cell: Cell) -> Counted:
+    def _counted(self, cell: Cell) -> Counted:
+        same = cell.model_copy(update={"setting": "full", "seed": 0})  # neither changes anything here
+        return self._cache(same, self._training(cell).options.model_dump_json())
+
+    def _count(self, cell: Cell, options_json: str) -> Counted:
         import torch
 
         from dmtl.models import build
         from dmtl.report.flops import cost_of
 
         data = benchmark(cell.benchmark)
+        today = resolve(self.project, cell)
+        options = type(today.options).model_validate_json(options_json)
+        training = today.model_copy(update={"options": options})
         kinds = describe_kinds({task.name: task.kind for task in data.tasks})
         size = for_download(self.project, cell.benchmark)[0].size
         with torch.device("meta"):
-            model = build(resolve(self.project, cell).network(data.outputs, kinds))
+            model = build(training.network(data.outputs, kinds))
         cost = cost_of(model, size)
         parts = [(one.tasks, cost if one is model else cost_of(one, size)) for _, one in model.trainings()]
         return Counted(cost, tuple((tasks, part.multiply_adds) for tasks, part in parts))
@@ -215,8 +244,12 @@ def as_text(costs: Costs) -> str:
             table = line.table
             text += [f"Table {table:<34} {'params M (paper)':>20} {'multiply-adds G (paper)':>26} {'idle M':>8}"]
         params, flops = _beside(line.params_m, line.paper_params_m), _beside(line.flops_g, line.paper_flops_g)
-        idle = f"{line.idle_params_m:.3f}" if cost.idle else "-"
-        text += [f"  {line.benchmark:<11}{line.method:<21}{line.backbone:<9}{params:>18} {flops:>26} {idle:>8}"]
+        text += [_row(line.benchmark, line.method, line.backbone, params, flops, cost)]
+    beyond = list(costs.beyond())
+    text += ["In no table"] if beyond else []
+    for cell, cost in beyond:
+        params, _, flops = (f"{value:.3f}" for value in _ours(cost))
+        text += [_row(cell.benchmark, cell.method, row_of(cell).backbone, params, flops, cost)]
     if pinned := costs.pinned():
         steps = ", ".join(f"{value:.2f}" for value in costs.steps())
         text += [f"Fig. 6, {pinned.benchmark}, {pinned.method} with {STEPS[0]} to {STEPS[-1]} steps: {steps} G"]
@@ -230,10 +263,18 @@ def reasons(costs: Costs) -> list[str]:
     for line, cost in costs.lines():
         if _differs(line.params_m, line.paper_params_m) or _differs(line.flops_g, line.paper_flops_g):
             lines[f"{line.method}: {REASONS.get(line.method, 'not the printed figures; no reason is known')}"] = None
-        for group, what in ((cost.idle, "used by nothing"), (cost.training_only, "used in training alone")):
-            names = ", ".join(f"{name} {count / 1e6:.3f}" for name, count in group.items())
-            lines |= {f"{line.method} on {line.benchmark}: counted, but {what} (M): {names}": None} if group else {}
+        lines |= dict.fromkeys(_unused(f"{line.method} on {line.benchmark}", cost))
+    for cell, cost in costs.beyond():
+        lines |= dict.fromkeys(_unused(f"{cell.method} on {cell.benchmark}", cost))
     return list(lines)
+
+
+def _unused(network: str, cost: "Cost") -> Iterator[str]:
+    """What is counted of a network but not used where it predicts."""
+    for group, what in ((cost.idle, "used by nothing"), (cost.training_only, "used in training alone")):
+        names = ", ".join(f"{name} {count / 1e6:.3f}" for name, count in group.items())
+        if group:
+            yield f"{network}: counted, but {what} (M): {names}"
 
 
 def cost_report(costs: Costs, throughput: float = THROUGHPUT) -> CostReport:
@@ -273,6 +314,11 @@ def _ours(cost: "Cost") -> tuple[float, float, float]:
 def _theirs(printed: dict[Key, float]) -> tuple[float | None, float | None]:
     """The paper's parameters and multiply-adds, where it prints them."""
     return printed.get(PARAMS.key), printed.get(FLOPS.key)
+
+
+def _row(benchmark: str, method: str, backbone: str, params: str, flops: str, cost: "Cost") -> str:
+    idle = f"{sum(cost.idle.values()) / 1e6:.3f}" if cost.idle else "-"
+    return f"  {benchmark:<11}{method:<21}{backbone:<9}{params:>18} {flops:>26} {idle:>8}"
 
 
 def _beside(ours: float, paper: float | None) -> str:

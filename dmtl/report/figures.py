@@ -7,14 +7,17 @@ from typing import NamedTuple
 
 from dmtl.benchmarks import benchmark
 from dmtl.config import Grid
-from dmtl.report.charts import Image, line_charts, paired_bars
+from dmtl.report.charts import Image, heat_map, line_charts, paired_bars
 from dmtl.report.columns import task_column
 from dmtl.report.published import Row
-from dmtl.report.results import Results, Run, main_backbone
+from dmtl.report.results import Results, Run, main_backbone, shown_setting
 from dmtl.report.steps import StepsCell
 from dmtl.report.table_cells import SETTING_TITLES
 
 REFINED = "diffusion_prediction"  # whose initial and final predictions Fig. 8 shows
+NOTED = {  # what a method notes by epoch and task beside its losses -> title, text
+    "kept": ("Pseudo-labels", "Share of the pixels without a label of which the teacher is sure enough, a mean over each epoch"),
+}
 NO_SHARED_NETWORK = ("constant", "single_task")  # methods that no line of "one network for all tasks" is of
 
 Lines = dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]]  # panel -> series -> (x, y)
@@ -44,8 +47,8 @@ class Curve(NamedTuple):
 
 def charts(grid: Grid, steps: Sequence[StepsCell], results: Results, runs: Sequence[Run]) -> list[Chart]:
     """Every chart that there are numbers for."""
-    some = (steps_chart(grid, steps), refinement_chart(grid, results))
-    return [chart for chart in some if chart] + list(curve_charts(grid, runs))
+    some = (steps_chart(grid, steps), gradients_chart(grid, runs), refinement_chart(grid, results), ceiling_chart(grid, results))
+    return [chart for chart in some if chart] + list(curve_charts(grid, runs)) + list(noted_charts(grid, runs))
 
 
 def steps_chart(grid: Grid, cells: Sequence[StepsCell]) -> Chart | None:
@@ -65,12 +68,40 @@ def steps_chart(grid: Grid, cells: Sequence[StepsCell]) -> Chart | None:
     return Chart("steps", "Diffusion steps", text, images, ["Benchmark", "Method", "Steps", "Metric", "Value"], rows)
 
 
+def gradients_chart(grid: Grid, runs: Sequence[Run]) -> Chart | None:
+    """Cosines of the gradients of denoising steps and tasks, of the cells in which `dmtl step-gradients` measured them."""
+    images, rows = [], []
+    for run in runs:
+        if not run.step_gradients:
+            continue
+        cell, tasks = f"{benchmark(run.cell.benchmark).title}, {SETTING_TITLES[run.cell.setting]}", run.step_gradients["tasks"]
+        name = f"{cell}, {grid.title(run.cell.method)}"
+        for when, title in (("first", "before training"), ("last", "after training")):
+            steps, objectives = (run.step_gradients[when][kind] for kind in ("steps", "objectives"))
+            numbers = [str(step) for step in range(len(steps))]
+            images += [
+                heat_map(f"{name}: steps, {title}", steps, numbers),
+                heat_map(f"{name}: steps and tasks, {title}", objectives, [f"{task} {n}" for n in numbers for task in tasks]),
+            ]
+            between = [steps[i][j] for i in range(len(steps)) for j in range(i) if steps[i][j] is not None]
+            if between:
+                rows.append([name, title, f"{mean(between):.3f}", f"{min(between):.3f}"])
+    if not images:
+        return None
+    text = (
+        "Cosines of the gradients of the losses of single denoising steps, on the parameters that tasks share: 1 = they pull "
+        "together, below 0 = against each other. Step 0 is the last to run, whose estimate is the prediction."
+    )
+    header = ["Training", "Weights", "Mean between steps", "Smallest"]
+    return Chart("gradients", "Gradients of steps and tasks", text, images, header, rows)
+
+
 def refinement_chart(grid: Grid, results: Results) -> Chart | None:
     """Fig. 8."""
     bars: dict[str, tuple[float, float]] = {}
     rows = []
     for name in grid.benchmarks:
-        data, trained = benchmark(name), results.get(Row(name, "onelabel", REFINED, main_backbone(grid)))
+        data, trained = benchmark(name), results.get(Row(name, shown_setting(grid, name), REFINED, main_backbone(grid)))
         if trained is None or not trained.initial:
             continue
         for task in map(data.task, trained.final[0]):
@@ -80,9 +111,33 @@ def refinement_chart(grid: Grid, results: Results) -> Chart | None:
             rows.append([data.title, column.heading, column.form(initial), column.form(final)])
     if not bars:
         return None
-    text = "Initial against final predictions of Prediction Diffusion, one label an image, every task (the paper's Fig. 8)."
+    text = "Initial against final predictions of Prediction Diffusion on every task, one label an image or as given (Fig. 8)."
     images = paired_bars(bars, ("initial", "final"))
     return Chart("refinement", "Initial against final", text, images, ["Benchmark", "Metric", "Initial", "Final"], rows)
+
+
+def ceiling_chart(grid: Grid, results: Results) -> Chart | None:
+    """What methods that learn latents of labels reached, and what those latents leave of the labels themselves."""
+    bars: dict[str, tuple[float, float]] = {}
+    rows = []
+    for row, trained in results.items():
+        if not trained.ceiling:
+            continue
+        data = benchmark(row.benchmark)
+        name = f"{data.title}, {SETTING_TITLES[row.setting]}\n{grid.title(row.method)}"
+        for task in map(data.task, trained.final[0]):
+            reached, ceiling = (mean(seed[task.name] for seed in seeds) for seeds in (trained.final, trained.ceiling))
+            column = task_column(task)
+            bars[f"{name}\n{column.heading}"] = reached, ceiling
+            rows.append([name.replace("\n", ", "), column.heading, column.form(reached), column.form(ceiling)])
+    if not bars:
+        return None
+    text = (
+        "Methods that learn a latent of each label: what they reached, and the ceiling, which is the labels of the test images "
+        "themselves coded and decoded. No training gets beyond it."
+    )
+    images = paired_bars(bars, ("reached", "ceiling"))
+    return Chart("ceilings", "Ceilings of latents", text, images, ["Training", "Metric", "Reached", "Ceiling"], rows)
 
 
 def curve_charts(grid: Grid, runs: Sequence[Run]) -> Iterator[Chart]:
@@ -99,6 +154,29 @@ def curve_charts(grid: Grid, runs: Sequence[Run]) -> Iterator[Chart]:
         order = [grid.title(method) for method in grid.methods if method not in NO_SHARED_NETWORK]  # look alike in all charts
         images, header = line_charts(panels, "epoch", order, log=True), ["Labels", "Method", "Network", "First", "Last"]
         yield Chart(f"curves-{name}", f"Learning curves, {title}", text, images, header, [curve.row for curve in curves])
+
+
+def noted_charts(grid: Grid, runs: Sequence[Run]) -> Iterator[Chart]:
+    """What trainings note beside their losses, one chart per benchmark and kind of figure; a line is a task's."""
+    lines: dict[tuple[str, str], Lines] = {}
+    for run in runs:
+        for name in dict.fromkeys(name for epoch in run.history for name in epoch.get("figures", {})):
+            kind, _, task = name.partition("/")
+            x, y = zip(*((e["epoch"], e["figures"][name]) for e in run.history if name in e.get("figures", {})), strict=True)
+            title = benchmark(run.cell.benchmark).task(task).title
+            lines.setdefault((run.cell.benchmark, kind), {}).setdefault(_panel(grid, run), {})[title] = x, y
+    for (name, kind), panels in lines.items():
+        title, text = NOTED[kind]
+        rows = [[p, task, f"{y[0]:.3f}", f"{y[-1]:.3f}"] for p, series in panels.items() for task, (_, y) in series.items()]
+        images, header = line_charts(panels, "epoch"), ["Training", "Task", "First", "Last"]
+        yield Chart(f"{kind}-{name}", f"{title}, {benchmark(name).title}", f"{text}.", images, header, rows)
+
+
+def _panel(grid: Grid, run: Run) -> str:
+    """A training's name in a chart of one benchmark."""
+    seed = f", seed {run.cell.seed}" if run.cell.seed else ""
+    backbone = "" if run.cell.backbone == main_backbone(grid) else f", {run.cell.backbone}"
+    return f"labels: {SETTING_TITLES[run.cell.setting]}, {grid.title(run.cell.method)}{backbone}{seed}"
 
 
 def _curves(grid: Grid, run: Run) -> Iterator[Curve]:

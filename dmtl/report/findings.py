@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 HOLDS, FAILS, OPEN, MIXED = "holds", "does not hold", "cannot be told at this size", "holds in part"
+SEVERAL = {HOLDS: "hold", FAILS: "do not hold", OPEN: OPEN}  # of several comparisons
 NOT_RUN = "not run"
 MOST_TIMES = 25  # as much evidence: more nobody gathers for one claim
 
@@ -129,6 +130,7 @@ class Claim:
         if not run:
             return "none of its comparisons was run"
         single = sum(seeds < 2 for seeds in run.values())
-        counts = ", ".join(f"{list(verdicts.values()).count(v)} {v}" for v in (HOLDS, FAILS, OPEN) if v in verdicts.values())
-        text = f"{len(run)} of {len(verdicts)} comparisons run: {counts}"
+        counts = {verdict: list(verdicts.values()).count(verdict) for verdict in (HOLDS, FAILS, OPEN)}
+        told = ", ".join(f"{count} {verdict if count == 1 else SEVERAL[verdict]}" for verdict, count in counts.items() if count)
+        text = f"{len(run)} of {len(verdicts)} comparisons run: {told}"
         return f"{text}; {single} with a single seed on a side" if single else text

@@ -1,7 +1,7 @@
 """The drill-down of the page: test images with labels, initial, noisy and final predictions and errors, and their scores.
 
-Only cells with one label an image, the grid's main backbone and the first seed are shown, so that pictures side by side differ
-by the method alone.
+Only cells of one setting, the grid's main backbone and the first seed are shown, so that pictures side by side differ by the
+method alone.
 """
 
 import base64
@@ -19,11 +19,10 @@ from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
 from dmtl.metrics.per_image import PerImage
 from dmtl.pictures.colours import Legend
 from dmtl.report.rendering import render, text_of
-from dmtl.report.results import main_backbone
+from dmtl.report.results import main_backbone, shown_setting
 from dmtl.tasks import Task
 
 METHODS = (REFERENCE, "xtc", "diffusion_prediction")  # shown, in this order
-SETTING = "onelabel"
 STAGES = ("initial", "noisy", "final")  # of predictions, in the slider's order after the label
 LOSSY = 82  # quality of photos and normals, whose exact values nobody reads off
 
@@ -50,7 +49,8 @@ def load_galleries(grid: Grid, paths: Paths) -> list[Gallery]:
     shown = {
         (cell.benchmark, cell.method): key
         for key, cell in grid.cells.items()
-        if (cell.setting, cell.backbone, cell.scratch, cell.steps, cell.seed) == (SETTING, backbone, False, None, 0)
+        if (cell.backbone, cell.scratch, cell.steps, cell.seed) == (backbone, False, None, 0)
+        and cell.setting == shown_setting(grid, cell.benchmark)
     }
     keys = [shown.get((name, method)) for name in grid.benchmarks for method in METHODS]
     return [load_gallery(paths.gallery(key)) for key in keys if key and paths.gallery(key).exists()]

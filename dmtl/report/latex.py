@@ -1,20 +1,25 @@
 """Tables as LaTeX for a paper: `booktabs`, and `xcolor` for the printed figures in grey."""
 
-from dmtl.report.layout import Line, Number, Section
+from dmtl.report.layout import Line, Number, Section, name_of
+from dmtl.report.table_cells import BEYOND, OWN
 
 _SPECIAL = {name: rf"\{name}" for name in "&%#_"}
-_SYMBOLS = {"–": "--", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$"}
+_SYMBOLS = {"–": "--", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "Δ": r"$\Delta$", "†": r"$\dagger$"}
 _PLAIN = str.maketrans(_SPECIAL | _SYMBOLS)
 
 
 def latex(table: int, parts: list[Section], scale: str) -> str:
     """A whole table as one `table` environment per benchmark."""
-    head = f"% Table {table}, scale {scale}. Needs \\usepackage{{booktabs,xcolor}}."
+    head = f"% {name_of(table)}, scale {scale}. Needs \\usepackage{{booktabs,xcolor}}."
     return "\n".join([head, *(_environment(table, section, scale) for section in parts)]) + "\n"
 
 
 def _environment(table: int, section: Section, scale: str) -> str:
-    caption = f"Table {table} of DiffusionMTL on {section.title}, scale {scale}: ours, the paper's in grey."
+    name = {OWN: "Scores", BEYOND: "Beyond DiffusionMTL"}.get(table, f"Table {table} of DiffusionMTL")
+    printed = {OWN: "", BEYOND: ": ours, what other papers print, not comparable, in grey"}.get(
+        table, ": ours, the paper's in grey"
+    )
+    caption = f"{name} on {section.title}, scale {scale}{printed}."
     return "\n".join(
         [
             r"\begin{table}",
@@ -27,6 +32,7 @@ def _environment(table: int, section: Section, scale: str) -> str:
             *_body(section),
             r"\bottomrule",
             r"\end{tabular}",
+            *(rf"\par\footnotesize {_escaped(note)}" for note in section.notes),
             r"\end{table}",
         ]
     )
@@ -39,7 +45,16 @@ def _body(section: Section) -> list[str]:
         if group not in (None, (line.setting, line.backbone)):
             lines.append(r"\midrule")
         group = line.setting, line.backbone
-        lines.append(_joined([_escaped(line.setting), _escaped(line.backbone), _method(line), *map(_number, line.numbers)]))
+        lines.append(
+            _joined(
+                [
+                    _escaped(line.setting),
+                    _escaped(line.backbone),
+                    _method(line),
+                    *(_number(number, line.copied) for number in line.numbers),
+                ]
+            )
+        )
     return lines
 
 
@@ -47,7 +62,9 @@ def _method(line: Line) -> str:
     return rf"\textit{{{_escaped(line.method)}}}" if line.copied else _escaped(line.method)
 
 
-def _number(number: Number) -> str:
+def _number(number: Number, copied: bool) -> str:
+    if copied and number.paper_text:
+        return rf"\textcolor{{gray}}{{({number.paper_text})}}"
     ours = _escaped(number.text)
     ours = rf"\textbf{{{ours}}}" if number.best else ours
     return rf"{ours} \textcolor{{gray}}{{({number.paper_text})}}" if number.paper_text else ours

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from statistics import mean
 
 from dmtl.report.columns import headline_columns
-from dmtl.report.layout import Line, Number, Section, provenance
+from dmtl.report.layout import Line, Number, Section, name_of, provenance
 from dmtl.report.results import Results
 
 BEFORE = ("# labels", "Backbone", "Method")  # the columns before the numbers
@@ -12,9 +12,10 @@ BEFORE = ("# labels", "Backbone", "Method")  # the columns before the numbers
 
 def markdown(table: int, parts: list[Section], results: Results, scale: str) -> str:
     """A whole table as a Markdown page."""
-    lines = [f"# Table {table}, scale {scale}", "", provenance(scale), ""]
+    lines = [f"# {name_of(table)}, scale {scale}", "", provenance(table, scale), ""]
     for section in parts:
         lines += [f"## {section.title}", "", *_grid([*BEFORE, *section.headings], map(_fields, section.lines)), ""]
+        lines += [f"- {note}" for note in section.notes] + [""] * bool(section.notes)
         lines += _initial_against_final(section, results)
     return "\n".join(lines)
 

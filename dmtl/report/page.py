@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from dmtl.benchmarks import benchmark
 from dmtl.config import Grid
 from dmtl.report.figures import charts
-from dmtl.report.layout import Section
+from dmtl.report.layout import Section, file_of
 from dmtl.report.missing import Gap
 from dmtl.report.rendering import render, text_of
 from dmtl.report.results import Results, Run
 from dmtl.report.steps import StepsCell
+from dmtl.report.table_cells import BEYOND, OWN
 
 if TYPE_CHECKING:
     from dmtl.report.costs import CostReport
@@ -23,6 +24,8 @@ TITLES = {  # of the tables; `{}` stands for their benchmarks
     3: "{}: comparison with the state of the art",
     4: "{}, one label an image: comparison with refinement methods, and what they cost",
     5: "{} with all labels",
+    OWN: "{}",
+    BEYOND: "Beyond the paper: {} with partial labels, every method, and what other papers print",
 }
 VERSIONS = ("dmtl", "torch", "torchvision", "lightning-fabric", "numpy")
 
@@ -63,9 +66,12 @@ def page(content: Content) -> str:
         | {
             "style": "".join(text_of(f"{name}.css") for name in ("style", *(["gallery"] if content.gallery else []))),
             "banner": _banner(content.scale),
+            "headline": "scores on images of one's own" if [*content.tables] == [OWN] else f"the tables at scale {content.scale}",
             "comparable": content.scale == "paper",
             "contents": _contents(content, {chart.id: chart.title for chart in drawn}),
-            "tables": [{"number": n, "title": _title(n, parts), "parts": parts} for n, parts in content.tables.items()],
+            "tables": [_table(number, parts) for number, parts in content.tables.items()],
+            "caption": _caption,
+            "pictures_first": content.scale == "study",
             "charts": drawn,
             "benchmark": benchmark,
             "commands": _commands(content.scale),
@@ -74,17 +80,37 @@ def page(content: Content) -> str:
     )
 
 
-def _title(table: int, parts: Sequence[Section]) -> str:
-    return TITLES[table].format(" and ".join(part.title for part in parts))
+def _table(number: int, parts: Sequence[Section]) -> dict[str, Any]:
+    title = TITLES[number].format(" and ".join(part.title for part in parts))
+    name = "Scores" if number == OWN else f"Table {number}"
+    return {"number": number, "id": file_of(number), "name": name, "title": title, "parts": parts}
+
+
+def _caption(table: int, part: Section, comparable: bool) -> str:
+    """What the fields of a table hold: no more than is there."""
+    ours = "Ours (mean ± standard deviation over seeds)" if part.spread else "Ours"
+    if table == BEYOND:
+        printed = "; in grey italics what other papers print, with its backbone and source, not comparable"
+    elif not part.printed:
+        printed = ""
+    elif comparable:
+        printed = ", below it the difference from the paper (▲ better, ▼ worse) and the paper's figure in grey"
+    else:
+        printed = ", below it the paper's figure in grey, not comparable"
+    equal = "equal labels and backbone" if len(part.backbones) > 1 else "equal labels"
+    best = f"; in bold the best of ours with {equal}" if part.bold else ""
+    return f"{part.title}. {ours}{printed}{best}."
 
 
 def _contents(content: Content, drawn: Mapping[str, str]) -> list[dict[str, Any]]:
     """The parts of the page that there are, with the ids that links lead to."""
+    pictures = {"images": "Test images"} if content.gallery else {}
     titles = {"claims": "Claims"} if content.claims else {}
-    titles |= {f"table{number}": f"Table {number}" for number in content.tables}
+    titles |= pictures if content.scale == "study" else {}
+    titles |= {file_of(number): "Scores" if number == OWN else f"Table {number}" for number in content.tables}
     titles |= drawn
     titles |= {"costs": "Costs"} if content.costs else {}
-    titles |= {"images": "Test images"} if content.gallery else {}
+    titles |= pictures
     titles |= {"missing": "What is missing", "made": "What made this page"}
     return [{"id": id_, "title": title} for id_, title in titles.items()]
 
@@ -92,6 +118,8 @@ def _contents(content: Content, drawn: Mapping[str, str]) -> list[dict[str, Any]
 def _banner(scale: str) -> str:
     if scale == "paper":
         return "Scale paper: the data, sizes and training of the paper. Ours can be compared with the printed figures."
+    if scale == "own":
+        return "Networks trained on images of one's own: what is scored is said below each table."
     made = {
         "demo": "small networks trained for seconds on synthetic scenes: a trial of the pipeline, not of the methods",
         "study": "real images at a smaller size than the paper's, on two CPU cores",
@@ -102,13 +130,9 @@ def _banner(scale: str) -> str:
 
 def _commands(scale: str) -> list[tuple[str, str]]:
     """What is run, and what that makes."""
-    if scale == "study":
-        whole, stage = "dvc repro study/dvc.yaml", "dvc repro {} study/dvc.yaml:{}"
-    else:
-        run = "dvc repro" if scale == "demo" else f"dvc exp run -S scale={scale}"
-        whole, stage = run, f"{run} {{}} {{}}"
+    run = f"dvc exp run -S scale={scale}" if scale == "paper" else "dvc repro"
     return [
-        (whole, "everything"),
-        (" ".join(stage.format("", "evaluate@CELL").split()), "one cell of those listed below, with what it needs"),
-        (" ".join(stage.format("--single-item", "report").split()), "this page and the tables, from the results that are there"),
+        (run, "everything"),
+        (f"{run} evaluate@CELL", "one cell of those listed below, with what it needs"),
+        (f"{run} --single-item report", "this page and the tables, from the results that are there"),
     ]

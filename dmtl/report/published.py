@@ -14,6 +14,7 @@ class Row(NamedTuple):
     setting: str
     method: str
     backbone: str
+    steps: int | None = None  # of diffusion, where cells pin another number than params.yaml's
 
 
 @dataclass(frozen=True)

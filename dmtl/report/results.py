@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import mean, stdev
+from typing import Any
 
 from dmtl.config import Cell, Grid, Paths
 from dmtl.files import read_json
@@ -20,6 +21,7 @@ class Trained:
 
     final: list[Scores] = field(default_factory=list)
     initial: list[Scores] = field(default_factory=list)
+    ceiling: list[Scores] = field(default_factory=list)  # what a method's latents leave of the labels themselves
 
     def mean(self) -> Scores:
         """The mean final scores over seeds."""
@@ -30,6 +32,8 @@ class Trained:
         self.final.append(headline(benchmark, metrics["final"]))
         if metrics["initial"]:
             self.initial.append(headline(benchmark, metrics["initial"]))
+        if metrics.get("ceiling"):
+            self.ceiling.append(headline(benchmark, metrics["ceiling"]))
 
 
 Results = dict[Row, Trained]
@@ -44,6 +48,8 @@ class Run:
     seed: int
     fingerprint: str  # SHA-256 over configuration, training shard and code
     history: list[dict]
+    training: dict[str, Any] = field(default_factory=dict)  # the whole configuration; empty in results of earlier versions
+    step_gradients: dict = field(default_factory=dict)  # what `dmtl step-gradients` measured, where it did
 
 
 def row_of(cell: Cell) -> Row:
@@ -52,9 +58,30 @@ def row_of(cell: Cell) -> Row:
     return Row(cell.benchmark, cell.setting, cell.method, backbone)
 
 
+def row_with_steps(cell: Cell) -> Row:
+    """The row of its own that a cell has where the number of steps that it pins counts."""
+    return row_of(cell)._replace(steps=cell.steps)
+
+
 def main_backbone(grid: Grid) -> str:
     """The backbone that most of a grid's cells have: the one whose curves, pictures and summary are shown."""
     return Counter(cell.backbone for cell in grid.cells.values()).most_common(1)[0][0]
+
+
+def shown_setting(grid: Grid, benchmark: str) -> str:
+    """The setting whose pictures and initial predictions are shown: labels as given where there is that, else one an image."""
+    given = any((cell.benchmark, cell.setting) == (benchmark, "given") for cell in grid.cells.values())
+    return "given" if given else "onelabel"
+
+
+def scored_on(grid: Grid, paths: Paths, benchmark: str) -> str:
+    """On how many test images each task of a benchmark is scored, for people; nothing where no cell was evaluated."""
+    for key, cell in grid.cells.items():
+        if cell.benchmark == benchmark and paths.result(key).exists():
+            result = read_json(paths.result(key))
+            labels = ", ".join(f"{task} {count}" for task, count in result.get("labels", {}).items())
+            return f"Of {result['images']} test images have a label: {labels}." if labels else ""
+    return ""
 
 
 def load_results(grid: Grid, paths: Paths) -> Results:
@@ -75,13 +102,23 @@ def load_steps(grid: Grid, paths: Paths) -> dict[Row, dict[int, Trained]]:
     return results
 
 
+def load_all(grid: Grid, paths: Paths) -> Results:
+    """The results of all evaluated cells, those with pinned steps as rows of their own."""
+    results = load_results(grid, paths)
+    return results | {
+        row._replace(steps=n): one for row, several in load_steps(grid, paths).items() for n, one in several.items()
+    }
+
+
 def load_runs(grid: Grid, paths: Paths) -> list[Run]:
     """Every cell that has been evaluated."""
     runs = []
     for key, cell in grid.cells.items():
         if paths.result(key).exists():
             content = read_json(paths.result(key))
-            runs.append(Run(key, cell, content["seed"], content.get("fingerprint") or "", content.get("history") or []))
+            measured = read_json(paths.step_gradients(key)) if paths.step_gradients(key).exists() else {}
+            told = content["seed"], content.get("fingerprint") or "", content.get("history") or []
+            runs.append(Run(key, cell, *told, content.get("training") or {}, measured))
     return runs
 
 
@@ -90,12 +127,16 @@ def relative_gains(row: Row, scores: list[Scores], results: Results) -> list[flo
 
     Empty where that reference was not run or scores 0 on some task, and for the reference itself.
     """
-    reference = results.get(row._replace(method="single_task"))
-    if reference is None or row.method == "single_task":
+    return [] if row.method == "single_task" else gains_over("single_task", row, scores, results)
+
+
+def gains_over(method: str, row: Row, scores: list[Scores], results: Results) -> list[float]:
+    """The same as Delta_m against the mean of another method's seeds; of that method itself they are 0 on average."""
+    reference = results.get(row._replace(method=method, steps=None))
+    if reference is None:
         return []
-    single = reference.mean()
-    errors = lower_is_better(row.benchmark)
-    return [delta_m(seed, single, errors) for seed in scores] if all(single.values()) else []
+    mean_scores, errors = reference.mean(), lower_is_better(row.benchmark)
+    return [delta_m(seed, mean_scores, errors) for seed in scores] if all(mean_scores.values()) else []
 
 
 def spread(values: list[float]) -> float | None:

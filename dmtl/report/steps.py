@@ -1,6 +1,6 @@
 """Quality and cost against the number of diffusion steps: the numbers of the paper's Fig. 6."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -37,24 +37,25 @@ class StepsCell:
 
 
 def steps_numbers(
-    grid: Grid, paths: Paths, results: Results, costs: CostOf | None, default_steps: int | None
+    grid: Grid, paths: Paths, results: Results, costs: CostOf | None, default_steps: Callable[[Row], int | None]
 ) -> Iterator[StepsCell]:
     """The numbers of the rows with a cell that pins its steps.
 
     Args:
         costs: counts a cell's network at the paper's size.
-        default_steps: of the cells that pin none, which so have their place among those that do.
+        default_steps: of a row's cells that pin none, which so have their place among those that do.
     """
-    cells = {(row_of(cell), cell.steps or default_steps): cell for cell in grid.cells.values()}
+    cells = {(row_of(cell), cell.steps or default_steps(row_of(cell))): cell for cell in grid.cells.values()}
     for row, pinned in load_steps(grid, paths).items():
-        default = {default_steps: results[row]} if default_steps and row in results else {}
+        steps_now = default_steps(row)
+        default = {steps_now: results[row]} if steps_now and row in results else {}
         for steps, trained in sorted({**default, **pinned}.items()):
             values = _values(row, trained.final, results)
             values[FLOPS.key] = [costs(cells[row, steps])[FLOPS.metric]] if costs else []
             for key, seeds in values.items():
                 if seeds:
                     yield StepsCell(
-                        *row, steps, *key, columns_of(row.benchmark)[key].unit, mean(seeds), spread(seeds), len(seeds)
+                        *row[:4], steps, *key, columns_of(row.benchmark)[key].unit, mean(seeds), spread(seeds), len(seeds)
                     )
 
 

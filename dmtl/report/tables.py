@@ -1,28 +1,40 @@
 """Everything that the report stage writes: each table in every format, the figure over steps, the page and the summary."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmtl.config import Grid, Paths
 from dmtl.files import replacing, write_json
 from dmtl.metrics.per_image import load_per_image
+from dmtl.report.changed import Changes, changes
 from dmtl.report.claims import claims
 from dmtl.report.claims_page import ClaimsReport
 from dmtl.report.findings import Finding
 from dmtl.report.gallery import METHODS, gallery_html, image_scores, load_galleries
 from dmtl.report.latex import latex
-from dmtl.report.layout import Section, sections
+from dmtl.report.layout import Section, file_of, sections
 from dmtl.report.margins import margins
 from dmtl.report.markdown import markdown
 from dmtl.report.missing import missing
 from dmtl.report.page import Content, page
-from dmtl.report.results import Results, Run, load_results, load_runs, load_steps, main_backbone, relative_gains, row_of
+from dmtl.report.results import (
+    Results,
+    Run,
+    load_all,
+    load_results,
+    load_runs,
+    load_steps,
+    main_backbone,
+    relative_gains,
+    row_of,
+    scored_on,
+)
 from dmtl.report.steps import StepsCell, steps_numbers
-from dmtl.report.table_cells import SETTING_TITLES, CostOf, TableCell, table_numbers, tables
+from dmtl.report.table_cells import BEYOND, OWN, SETTING_TITLES, BeyondCell, CostOf, TableCell, table_numbers, tables
 
 if TYPE_CHECKING:
     from dmtl.report.costs import CostReport
@@ -39,6 +51,7 @@ def write_report(
     trained: CostOf | None = None,
     cost_report: "CostReport | None" = None,
     default_steps: int | None = None,
+    today: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write every table as CSV, Markdown and LaTeX, `steps.csv` where cells pin their steps, summary.json and the page.
 
@@ -47,29 +60,36 @@ def write_report(
     Args:
         costs: counts a cell's network at the paper's size; None where the project has no such size.
         checks: Markdown about what was tried where a claim did not hold.
-        trained: counts a cell's network at the size that it was trained at, for the claims.
+        trained: counts a cell's network at the size that it was trained at, for the claims and benchmarks that no paper prints.
         cost_report: the costs as the page shows them, where the project has the paper's size.
-        default_steps: diffusion steps of the cells that pin none, which so have their place among those that do.
+        default_steps: diffusion steps of the cells that pin none and whose results do not tell, which so have their place among
+            those that do.
+        today: cell -> the configuration that it would be trained with now: rows that were trained with another are marked.
     """
-    results, runs = load_results(grid, paths), load_runs(grid, paths)
-    parts = {table: _write_table(table, grid, paths, results, costs) for table in tables(grid)}
-    steps = list(steps_numbers(grid, paths, results, costs, default_steps))
+    results, runs, of_all = load_results(grid, paths), load_runs(grid, paths), load_all(grid, paths)
+    changed = changes(runs, today or {})
+    counted = {OWN: trained}
+    parts = {table: _write_table(table, grid, paths, of_all, counted.get(table, costs), changed) for table in tables(grid)}
+    unpinned = {row_of(run.cell): run.training.get("options", {}).get("steps") for run in runs if run.cell.steps is None}
+    steps = list(steps_numbers(grid, paths, results, costs, lambda row: unpinned.get(row) or default_steps))
     if any(cell.steps is not None for cell in grid.cells.values()):
         _write_csv(StepsCell, steps, paths.reports() / "steps.csv")
     _write_rows(CURVES, curves(runs), paths.curves())
     claimed = _write_claims(grid, paths, results, runs, trained, checks) if paths.scale == "study" else ""
     gallery, shown = _gallery(grid, paths)
-    gaps = list(missing(grid, results, steps, shown, paths.scale))
+    gaps = list(missing(grid, of_all, steps, shown, paths.scale))
     content = Content(grid, paths.scale, parts, steps, results, runs, gaps, gallery, claimed, cost_report)
     _write_text(page(content), paths.reports() / "index.html")
     write_json(paths.reports() / "summary.json", _summary(grid, results, paths.scale))
 
 
-def _write_table(table: int, grid: Grid, paths: Paths, results: Results, costs: CostOf | None) -> list[Section]:
+def _write_table(table: int, grid: Grid, paths: Paths, results: Results, costs: CostOf | None, changed: Changes) -> list[Section]:
     """Write a table in every format; returns its sections."""
     cells = list(table_numbers(table, grid, results, costs, comparable=paths.scale == "paper"))
-    parts, stem = sections(table, cells, grid), paths.reports() / f"table{table}"
-    _write_csv(TableCell, cells, stem.with_suffix(".csv"))
+    parts, stem = sections(table, cells, grid, changed), paths.reports() / file_of(table)
+    if table == OWN:
+        parts = [replace(part, notes=[*part.notes, scored_on(grid, paths, part.benchmark)]) for part in parts]
+    _write_csv(BeyondCell if table == BEYOND else TableCell, cells, stem.with_suffix(".csv"))
     _write_text(markdown(table, parts, results, paths.scale), stem.with_suffix(".md"))
     _write_text(latex(table, parts, paths.scale), stem.with_suffix(".tex"))
     return parts

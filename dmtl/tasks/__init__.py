@@ -79,14 +79,14 @@ def task(name: str, channels: int = 0, **about: Any) -> Task:
 
     Args:
         name: one of `NAMES`, or any other together with `kind` (a name, or a `Kind`) and `title`.
-        channels: of a network's output; as many as there are `classes` where it is not given.
+        channels: of a network's output; where it is not given as many as there are `classes`, or as the kind says.
         about: `classes`, `colours`, `high`, `largest_error`, `unit` as `Task` has them.
     """
     of = about.pop("kind", None) or kind_of(name)
     of = kind(of) if isinstance(of, str) else of
     title = about.pop("title", None) or (NAMES[name][0] if name in NAMES else name)
     shown: dict[str, Any] = {"high": of.high, "largest_error": of.largest_error, "unit": of.value_unit}
-    return Task(name, of, channels or len(about.get("classes", ())), title, **(shown | about))
+    return Task(name, of, channels or len(about.get("classes", ())) or of.outputs, title, **(shown | about))
 
 
 def _by_name(task: str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Binary(Probability):
     """Labels are uint8, 1 = shown; a network has two outputs. The metric is the largest F-measure over thresholds."""
 
-    metric, metric_title = "maxf", "maxF"
+    metric, metric_title, outputs = "maxf", "maxF", 2
 
     def loss(self, prediction: "Tensor", label: "Tensor") -> "Tensor":
         """Cross-entropy in which each class weighs as much as the other has pixels in this image, as released."""

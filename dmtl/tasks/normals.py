@@ -23,7 +23,7 @@ class Normals(Kind):
     precision, to 0.03 degrees. The loss is the L1 from the unit vector of the prediction.
     """
 
-    continuous, interpolation = True, "bilinear"
+    continuous, interpolation, outputs = True, "bilinear", 3
     metric, metric_title, unit, lower_is_better = "mean_error", "mErr", "degrees", True
     largest_error, value_unit, compact = 60.0, "degrees", np.float16
 

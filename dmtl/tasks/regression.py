@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmtl.tasks.shared.kind import IGNORE
 from dmtl.tasks.shared.values import Values
 
 if TYPE_CHECKING:
@@ -14,9 +15,20 @@ if TYPE_CHECKING:
 
 
 class Regression(Values):
-    """Labels are `(H, W)` or `(H, W, C)`; the metric is the absolute difference, a mean over pixels and channels."""
+    """Labels are `(H, W)` or `(H, W, C)`, NaN where they are invalid, since 0 is a value like any other.
+
+    The metric is the absolute difference, a mean over pixels and channels.
+    """
 
     decimals = 4
+
+    @property
+    def fill(self) -> float:
+        return np.nan
+
+    def hide_invalid(self, label: "Tensor") -> "Tensor":
+        """A pixel is out when any of its channels is NaN."""
+        return label.masked_fill(label.isnan().any(0, keepdim=True), IGNORE)
 
     def label_channels(self, outputs: int) -> int:
         return outputs

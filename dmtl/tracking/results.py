@@ -20,7 +20,6 @@ from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
 from dmtl.files import file_sha256, flat, read_json
 from dmtl.pictures.contact_sheet import contact_sheet
 from dmtl.report.results import Results, headline, load_results, load_runs, relative_gains, row_of
-from dmtl.stage import ROOT
 from dmtl.tracking.store import experiment_id, guard, is_off, quiet_mlflow, reason, start_process, tracking_uri
 
 GIVE_UP = 180.0  # seconds, after which a server that does not answer is left alone
@@ -28,10 +27,10 @@ PICTURES = 2  # of each cell's gallery
 DONE = "results.sha256"  # tag of a run that has its results
 
 
-def start(project: Project, folder: str) -> None:
+def start(project: Project) -> None:
     """Add what a report found to MLflow, in a process of its own that nobody waits for; nothing with `DMTL_TRACKING=off`."""
     if not is_off():
-        start_process("dmtl.tracking.results", "--root", str(project.paths.root), "--project", folder)
+        start_process("dmtl.tracking.results", str(project.paths.root.resolve()))
 
 
 def add_results(project: Project) -> int:
@@ -136,12 +135,11 @@ def _add_report(client: Any, paths: Paths) -> None:
 def main() -> None:
     """Add the results of a project; a failure is one warning."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, default=ROOT)
-    parser.add_argument("--project", default=".", metavar="FOLDER", help="of params.yaml and grid.yaml")
+    parser.add_argument("project", type=Path, metavar="FOLDER", help="of params.yaml and grid.yaml")
     arguments = parser.parse_args()
     os.nice(19)
     quiet_mlflow()
-    project = Project(arguments.root, arguments.project)
+    project = Project(arguments.project)
     watch = threading.Timer(GIVE_UP, _give_up)
     watch.daemon = True
     watch.start()

@@ -1,7 +1,8 @@
 """How the losses of several tasks become one gradient: `optim.balance` (docs/methods.md, "Balancing").
 
 One balance a network under training; the loop calls its `backward` once a step and knows no more of it. Only the tasks that a
-batch labels take part; a method's own term, whose name is no task, is added as it is.
+batch labels take part; a method's own term, whose name is no task, is added as it is, or, if that is `<term>/<task>`, times the
+task's weight.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from dmtl.config import Optim, TrainingConfig
 from dmtl.errors import UserError
 from dmtl.models.shared.method import Maps, Method
+from dmtl.training.adam import Adam
 from dmtl.training.dibs import dibs_weights
+from dmtl.training.fabric import Fabric
 from dmtl.training.gradients import inner_products, shared_by_tasks, task_gradients, weighted_sum
 
 Weighting = Callable[[Tensor], Tensor]  # (T, T) inner products of the tasks' gradients -> (T,) weights
@@ -53,7 +55,7 @@ class Balance:
             The losses without their graph, and `total`, their sum under the fixed weights, whatever the balance: figures of
             different balances can be compared.
         """
-        weighted = {name: self._task_weights.get(name, 1.0) * loss for name, loss in losses.items()}
+        weighted = {name: self._task_weights.get(name.rpartition("/")[2], 1.0) * loss for name, loss in losses.items()}
         total = torch.stack(list(weighted.values())).sum()
         tasks = {name: loss for name, loss in weighted.items() if name in self._task_weights}
         own_terms = [loss for name, loss in weighted.items() if name not in tasks]
@@ -85,7 +87,7 @@ class Uncertainty(Balance):
     def __init__(self, task_weights: Mapping[str, float], tasks: Sequence[str], rate: float, device: torch.device) -> None:
         super().__init__(task_weights)
         self.log_variances = {task: torch.zeros((), device=device, requires_grad=True) for task in tasks}
-        self._optimiser = torch.optim.Adam(list(self.log_variances.values()), lr=rate)
+        self._optimiser = Adam(list(self.log_variances.values()), lr=rate)
 
     def end_epoch(self) -> dict[str, float]:
         """The weights exp(-s) at the end of the epoch."""
@@ -106,6 +108,28 @@ class Uncertainty(Balance):
         self._optimiser.zero_grad()
         fabric.backward(torch.stack(balanced + own_terms).sum())
         self._optimiser.step()
+
+
+class Isolation(Balance):
+    """One task a step, in turn, so that no two tasks' gradients meet in one (StableMTL, https://github.com/astra-vision/StableMTL).
+
+    A function of the step alone, so there is no state. Where the batch does not label the task whose turn it is, the next one
+    that it labels takes its place; own terms are there in every step.
+
+    Args:
+        task_weights: task -> fixed weight.
+        tasks: all the network's tasks, in order.
+    """
+
+    def __init__(self, task_weights: Mapping[str, float], tasks: Sequence[str]) -> None:
+        super().__init__(task_weights)
+        self._tasks = tasks
+
+    def _backward(self, fabric: Fabric, tasks: Maps, own_terms: list[Tensor], total: Tensor, step: tuple[int, int]) -> None:
+        turn = sum(step) % len(self._tasks)
+        order = [*self._tasks[turn:], *self._tasks[:turn]]
+        alone = next(task for task in order if task in tasks)
+        fabric.backward(torch.stack([tasks[alone], *own_terms]).sum())
 
 
 class GradientBalance(Balance):
@@ -180,18 +204,22 @@ class GradientBalance(Balance):
 
 
 def balance_for(training: TrainingConfig, network: Method, fabric: Fabric) -> Balance:
-    """The balance of one network; `fixed` for a network of a single task, which has nothing to balance.
+    """The balance of one network: its method's own, or else that of `optim`; `fixed` where there is a single task to balance.
 
     Raises:
         UserError: the choice needs a package that is not installed, or more than one process takes part.
     """
-    optim, weights = training.optim, training.recipe.task_weights
+    weights = training.recipe.task_weights
+    optim = training.optim.model_copy(update={"balance": network.balance} if network.balance else {})
     if optim.balance == "fixed" or len(network.tasks) == 1:
         return Balance(weights)
     if fabric.world_size > 1:  # each process would weigh its own batch's gradients, before they are averaged
-        raise UserError(f"params.yaml: optim.balance '{optim.balance}' trains in one process; use one device, or 'fixed'")
+        where = f"method '{network.config.method}': its " if network.balance else "params.yaml: optim."
+        raise UserError(f"{where}balance '{optim.balance}' trains in one process; use one device, or 'fixed'")
     if optim.balance == "uncertainty":
         return Uncertainty(weights, network.tasks, optim.uncertainty.learning_rate, fabric.device)
+    if optim.balance == "isolation":
+        return Isolation(weights, network.tasks)
     everywhere = optim.balance == "dibs"  # as its authors do; blind to a loss's scale only if decoders are, too
     return GradientBalance(weights, _weighting(optim), everywhere, list(network.parameters()), training.seed)
 

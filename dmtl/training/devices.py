@@ -5,20 +5,20 @@ compute together is what one would: gradients and losses are sums over the globa
 belongs to the image. Only the first process writes, tracks and shows progress.
 """
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dmtl.config import Recipe
 from dmtl.errors import UserError
 from dmtl.models.shared.backbone import has_timm
+from dmtl.models.shared.precision import warn_of_emulation
+from dmtl.training.fabric import DDPStrategy, Fabric
 
 
 @contextmanager
@@ -36,6 +36,7 @@ def launched(recipe: Recipe) -> Iterator[Fabric]:
     several = recipe.strategy == "ddp" or recipe.devices * machines > 1
     if several:
         _require_gpus()
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would repeat the recipe's precision
     # a batch may label no image of some task, so that its decoder gets no gradient
     strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
     try:
@@ -43,7 +44,8 @@ def launched(recipe: Recipe) -> Iterator[Fabric]:
     except Exception as error:
         raise UserError(f"params.yaml: devices {recipe.devices}: {' '.join(str(error).split())[:200]}") from None
     fabric.launch()
-    _warn_of_emulation(fabric, recipe.precision)
+    if fabric.is_global_zero:
+        warn_of_emulation(fabric.device, recipe.precision)
     try:
         yield fabric
     except BaseException:
@@ -105,16 +107,3 @@ class Agreement:
         ready = torch.cuda.Event()
         ready.record()
         return answer, ready
-
-
-def _warn_of_emulation(fabric: Fabric, precision: str) -> None:
-    """bfloat16 gives the same results where the hardware lacks it, only slowly; so the recipe decides, never the machine."""
-    if precision == "bf16-mixed" and fabric.is_global_zero and not has_bfloat16(fabric.device):
-        tqdm.write("warning: no bfloat16 arithmetic here; precision 32-true would be faster (and gives other weights)")
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware computes in bfloat16 itself."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

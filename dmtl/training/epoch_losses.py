@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
+
+from dmtl.training.fabric import Fabric
 
 GRADIENT = "gradient"  # the name under which the norm of the gradient is watched; it is no loss
 
@@ -16,9 +17,11 @@ class EpochLosses:
     Args:
         tasks: whose losses there may be, whether a batch labels them or not; further names are taken up as they come.
         device: where the losses are.
+        figures: the names among them that are no losses (`Method.figures`).
     """
 
-    def __init__(self, tasks: tuple[str, ...], device: torch.device) -> None:
+    def __init__(self, tasks: tuple[str, ...], device: torch.device, figures: tuple[str, ...] = ()) -> None:
+        self._figures = figures
         self._names = [*tasks, "total", GRADIENT]
         self._zero, self._one = torch.zeros((), device=device), torch.ones((), device=device)
         # rows: sums, steps in which there was such a loss, steps until its sum was not finite
@@ -41,7 +44,14 @@ class EpochLosses:
         """Name -> mean over the epoch's `steps` of each loss that was there; waits for the device."""
         sums, counts, _ = self._state.tolist()
         seen = zip(self._names, sums, counts, strict=True)
-        return {name: total / steps for name, total, count in seen if name == "total" or (count and name != GRADIENT)}
+        hidden = {GRADIENT, *self._figures}
+        return {name: total / steps for name, total, count in seen if name == "total" or (count and name not in hidden)}
+
+    def figures(self) -> dict[str, float]:
+        """Name -> mean of each figure over those of the epoch's steps that gave it; waits for the device."""
+        sums, counts, _ = self._state.tolist()
+        seen = zip(self._names, sums, counts, strict=True)
+        return {name: total / count for name, total, count in seen if name in self._figures}
 
     def first_bad(self) -> tuple[str, int] | None:
         """Name and step, from 0, of the epoch's first loss or gradient that was not finite; waits for the device."""

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
+
+from dmtl.training.fabric import Fabric
 
 Row = tuple[Tensor | None, ...]  # one parameter's gradients, one per task; None where a task does not reach it
 

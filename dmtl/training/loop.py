@@ -4,15 +4,15 @@ Everything random is a function of (seed, epoch, image), so a state is complete 
 position, and a training that was interrupted ends as one that was not.
 """
 
+import json
 import signal
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor
 from tqdm import tqdm
 
@@ -26,14 +26,16 @@ from dmtl.models import build, save_weights
 from dmtl.models.shared.backbone import load_imagenet_weights, with_normalisation
 from dmtl.models.shared.method import Method
 from dmtl.tracking.training import Tracker, track
+from dmtl.training.adam import Adam
 from dmtl.training.balance import Balance, balance_for
 from dmtl.training.checkpoint import ResumeState
 from dmtl.training.compiling import compile_parts
 from dmtl.training.devices import Agreement, launched, share_of, synchronise_batch_norm
 from dmtl.training.epoch_losses import GRADIENT, EpochLosses
+from dmtl.training.fabric import Fabric, FabricModule, FabricOptimizer
 from dmtl.training.fingerprint import Fingerprint, fingerprint_of
 
-History = list[dict[str, Any]]  # one entry per epoch: network, epoch, learning rate, mean losses, weights of the balance
+History = list[dict[str, Any]]  # one entry per epoch: network, epoch, learning rate, mean losses, balance's weights, figures
 
 
 @dataclass
@@ -137,9 +139,11 @@ def _fit_all(run: Run) -> None:
 def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str, Any] | None, bar: tqdm) -> None:
     """Train one network to the end of its last epoch."""
     name, network = named
+    if state is None:
+        network.begin()
     groups = network.parameter_groups()
     own_rates = [group.pop("rate", None) for group in groups]  # functions, which have no place in a checkpoint
-    optimiser = torch.optim.Adam(groups, lr=run.recipe.learning_rate, weight_decay=run.recipe.weight_decay, fused=True)
+    optimiser = Adam(groups, lr=run.recipe.learning_rate, weight_decay=run.recipe.weight_decay, fused=True)
     run.balance = balance_for(run.training, network, run.fabric)
     network.train()
     if state is not None:
@@ -156,11 +160,11 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
             rate = run.recipe.learning_rate * (1 - epoch / run.recipe.epochs) ** run.recipe.poly_power
             for group, own_rate in zip(wrapped.param_groups, own_rates, strict=True):
                 group["lr"] = own_rate(epoch) if own_rate else rate
-            epoch_losses = EpochLosses(network.tasks, run.fabric.device)
+            epoch_losses = EpochLosses(network.tasks, run.fabric.device, network.figures)
             if run.position.losses:
                 epoch_losses.load_state_dict(run.position.losses)
             for batch in batches.epoch(epoch, run.position.batch):
-                epoch_losses.add(run.fabric, _step(run, module, wrapped, batch.to(run.fabric.device)))
+                epoch_losses.add(run.fabric, _step(run, module, wrapped, batch.to(run.fabric.device), network.figures))
                 run.position.batch += 1
                 bar.update()
                 signalled = stop(run.stop.requested)
@@ -169,8 +173,10 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
             _end_epoch(run, name, rate, epoch_losses, bar)
 
 
-def _step(run: Run, module: _FabricModule, optimiser: _FabricOptimizer, batch: Batch) -> dict[str, Tensor | None]:
-    """One step of the optimiser: its losses and the norm of its gradient.
+def _step(
+    run: Run, module: FabricModule, optimiser: FabricOptimizer, batch: Batch, figures: Sequence[str]
+) -> dict[str, Tensor | None]:
+    """One step of the optimiser: its losses, `figures`, which are no part of them, and the norm of its gradient.
 
     A batch without any label of the network's tasks, which only `Method.every_image` lets come, moves the statistics of batch
     norm and nothing else, as in XTC's released single-task training (docs/methods.md, "single_task").
@@ -180,20 +186,22 @@ def _step(run: Run, module: _FabricModule, optimiser: _FabricOptimizer, batch: B
             module(batch)
         return {}
     optimiser.zero_grad()
-    losses = run.balance.backward(run.fabric, module(batch), (run.position.epoch, run.position.batch))
+    losses = module(batch)
+    noted = {name: losses.pop(name) for name in figures if name in losses}
+    losses = run.balance.backward(run.fabric, losses, (run.position.epoch, run.position.batch))
     norm = run.fabric.clip_gradients(module, optimiser, max_norm=run.recipe.clip, error_if_nonfinite=False)
     optimiser.step()
-    return {**losses, GRADIENT: norm}
+    return {**losses, **noted, GRADIENT: norm}
 
 
 def _end_epoch(run: Run, name: str, rate: float, losses: EpochLosses, bar: tqdm) -> None:
     """Note the epoch's mean losses and move on to the next."""
     _require_finite(run, losses)
     means, epoch = losses.means(run.position.batch), run.position.epoch + 1
-    weights = run.balance.end_epoch()
+    weights, figures = run.balance.end_epoch(), losses.figures()
     entry = {"network": name, "epoch": epoch, "learning_rate": rate, "losses": means}
-    run.history.append(entry | ({"weights": weights} if weights else {}))
-    noted = means | {f"weight/{task}": value for task, value in weights.items()}
+    run.history.append(entry | ({"weights": weights} if weights else {}) | ({"figures": figures} if figures else {}))
+    noted = means | {f"weight/{task}": value for task, value in weights.items()} | figures
     run.tracker.log({f"{name}/{task}": value for task, value in noted.items()}, step=epoch)
     bar.set_postfix(loss=f"{means['total']:.3f}")
     run.position = Position(network=run.position.network, epoch=epoch)
@@ -277,7 +285,10 @@ def _write_model(run: Run, paths: Paths) -> None:
         "network": run.model.config.model_dump(mode="json"),
         "precision": run.recipe.precision,
         "fingerprint": run.fingerprint.value,
+        "training": run.fingerprint.config,
     }
+    if described := run.shard.about.get("described"):
+        description["described"] = json.loads(described)
     write_json(folder / "model.json", description)
 
 

@@ -11,7 +11,7 @@ from helpers.raw import assert_refused, at, build, edited, local_raw, make_scene
 
 from dmtl.benchmarks import benchmark
 from dmtl.benchmarks.nyud import files as nyud
-from dmtl.config import SETTINGS, Data, Paths
+from dmtl.config import Data, Paths
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.files import write_json
@@ -108,10 +108,10 @@ def test_a_synthetic_draw_is_of_the_published_kind(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for k in range(70):  # ten more than are used
         (folder / f"{k}.npy").touch()
-    listed = {setting: content_sha256(raw.label_mask(setting, tmp_path)) for setting in SETTINGS}
+    listed = {setting: content_sha256(raw.label_mask(setting, tmp_path)) for setting in raw.benchmark.settings}
     write_json(raw.paths.manifest("nyud"), {"mappings": listed})
     masks = raw.masks(tmp_path)
-    assert list(masks) == list(SETTINGS)
+    assert list(masks) == list(raw.benchmark.settings)
     assert (masks["onelabel"].sum(1) == 1).all()
     assert masks["onelabel"].sum(0).tolist() == [20, 20, 20]
     assert set(masks["randomlabels"].sum(1)) == {1, 2}

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from dmtl.benchmarks.cityscapes import streets
 from dmtl.benchmarks.nyud import rooms
 from dmtl.benchmarks.pascal import encode, scenes
 from dmtl.benchmarks.shared import scene
+from dmtl.benchmarks.shared.raycast import pinhole
+from dmtl.benchmarks.shared.things import Coat, make_solid
 from dmtl.files import replacing
 
 FILES = {
@@ -71,3 +75,23 @@ def test_an_interrupted_tree_goes_on(module: ModuleType, whole: dict, tmp_path: 
     users = sorted(written)[0]
     (tmp_path / users).write_bytes(b"the user's own")
     assert made(module, tmp_path, "train", 3, seed=0) == {**whole[module], users: b"the user's own"}
+
+
+def wall_seen(distance: float, yaw: float = 0.0) -> np.ndarray:
+    """The mean colour (3,) of a red wall, turned by `yaw`, in haze of 5 metres."""
+    coat = Coat(0, np.array([0.5, 0.1, 0.1, 0.5, 0.1, 0.1, 0, 0, 0, 0], np.float32))
+    wall = make_solid(0, -500, distance, (1000, 1000, 0.001), coat)._replace(yaw=yaw)
+    camera = pinhole(np.zeros(3), np.eye(3), (8, 8), 40, 40, 3.5, 3.5)
+    return scene.photograph(np.random.default_rng(0), scene.look_at([wall], camera), haze=5).mean((0, 1))
+
+
+def test_haze_shows_how_far_a_surface_is() -> None:
+    away = [np.abs(wall_seen(metres) - wall_seen(200)).max() for metres in (1, 3, 6, 12)]
+    assert all(near > 1.3 * far for near, far in pairwise(away))
+
+
+def test_lamps_show_where_a_surface_faces() -> None:
+    right, ahead, left = (wall_seen(1, yaw) for yaw in (-0.8, 0.0, 0.8))  # the sides that the photographer sees
+    warmth = [colour[0] / colour[2] for colour in (right, ahead, left)]
+    assert abs(warmth[0] - warmth[2]) > 0.2
+    assert min(warmth[0], warmth[2]) < warmth[1] < max(warmth[0], warmth[2])

@@ -19,7 +19,7 @@ CELL = "nyud-full-mtl_baseline"
 @pytest.fixture
 def folder(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model folder of the tiny project, which the commands work on."""
-    monkeypatch.setattr("dmtl.stage.ROOT", tiny)
+    monkeypatch.chdir(tiny)
     monkeypatch.chdir(tiny)
     project = Project(tiny)
     torch.manual_seed(0)

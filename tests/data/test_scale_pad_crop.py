@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,28 +46,35 @@ def _scene(height: int = 50, width: int = 70, seed: int = 0) -> tuple[torch.Tens
     return image, {**labels, "boundary": (classes % 5 == 0).float(), "depth": 1 + classes}
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_rescaling_and_cropping_is_scaling_the_whole_and_cutting_it(seed: int) -> None:
-    image, labels = _scene()
-    choice = _choice()
-    found, cropped = augment(image, labels, KINDS, np.random.default_rng(seed), choice, CANVAS)
-    scale = np.random.default_rng(seed).uniform(0.5, 2.0)
-    height, width = int(50 * scale), int(70 * scale)
-    whole = F.interpolate(image[None].float(), size=(height, width), mode="bilinear", align_corners=False)[0].byte()  # cut
-    rows, columns = (np.floor(np.arange(n) * side / n).astype(int) for n, side in ((height, 50), (width, 70)))
-    scaled = {task: label[:, rows][:, :, columns] for task, label in labels.items()}
-    assert found.shape[1:] == (min(height, 64), min(width, 64))
-    places = [
-        (top, left)
-        for top in range(height - found.shape[1] + 1)
-        for left in range(width - found.shape[2] + 1)
-        if torch.equal(whole[:, top : top + found.shape[1], left : left + found.shape[2]], found)
-    ]
-    assert places  # the image is a window of the scaled whole, and so is each label, the same
-    top, left = places[0]
-    for task, label in cropped.items():
-        expected = scaled[task][:, top : top + found.shape[1], left : left + found.shape[2]]
-        assert torch.equal(label, expected / scale if task == "depth" else expected)
+def _plain(
+    image: torch.Tensor, labels: dict[str, torch.Tensor], seed: int
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Scale, crop at a random place, flip, by index arithmetic: the lowest and highest byte that a value may be cut to, labels.
+
+    Pixel i of n lies at (i + 0.5) N / n - 0.5 of N (OpenCV's and torch's convention) and is mixed of its two neighbours there, of
+    each axis; a label is that of pixel floor(i N / n). Rounding in float32 may push a whole number below itself, so two bytes.
+    """
+    rng = np.random.default_rng(seed)
+    scale = rng.uniform(0.5, 2.0)
+    scaled = [int(side * scale) for side in image.shape[1:]]
+    windows = [min(side, most) for side, most in zip(scaled, CANVAS, strict=True)]
+    starts = [int(rng.integers(0, side - window + 1)) for side, window in zip(scaled, windows, strict=True)]
+    flipped = rng.random() < 0.5
+    mixed, nearest = image.numpy().astype(float), []
+    for axis, (side, full, start, window) in enumerate(zip(scaled, image.shape[1:], starts, windows, strict=True), start=1):
+        places = np.arange(start, start + window)
+        if flipped and axis == 2:
+            places = places[::-1]
+        nearest.append(places * full // side)
+        exact = np.clip((places + 0.5) * full / side - 0.5, 0, full - 1)
+        below, share = np.floor(exact).astype(int), exact % 1
+        above = np.minimum(below + 1, full - 1)
+        share = share[:, None] if axis == 1 else share
+        mixed = mixed.take(below, axis) * (1 - share) + mixed.take(above, axis) * share
+    picked = {task: label.numpy()[:, nearest[0]][:, :, nearest[1]] for task, label in labels.items()}
+    picked["depth"] = picked["depth"] / np.float32(scale)  # a larger picture is a nearer camera
+    picked["normals"] = picked["normals"] * np.float32([-1 if flipped else 1, 1, 1])[:, None, None]
+    return np.floor(mixed - 1e-3).clip(0), np.floor(mixed + 1e-3), picked
 
 
 class _Draws:
@@ -118,20 +124,24 @@ def test_counting_without_scaling_is_counting_in_the_scaled_label(seed: int, sca
 
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None)
-def test_image_and_labels_stay_together_and_valid(seed: int) -> None:
+def test_image_and_labels_are_those_of_a_plain_reference(seed: int) -> None:
+    labels = _scene(seed=seed % 7)[1]
+    image = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (3, 50, 70), dtype=np.uint8))
+    found, new = augment(image, labels, KINDS, np.random.default_rng(seed), _choice(flip=True), CANVAS)
+    lowest, highest, expected = _plain(image, labels, seed)
+    assert found.shape == highest.shape
+    assert ((found.numpy() >= lowest) & (found.numpy() <= highest)).all()
+    assert (highest - lowest).max() <= 1  # where the mixture is a whole number to rounding
+    assert new.keys() == expected.keys()
+    for task, label in new.items():
+        np.testing.assert_allclose(label.numpy(), expected[task], rtol=1e-6 if task == "depth" else 0, err_msg=task)
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None)
+def test_the_canvas_around_a_crop_counts_nowhere(seed: int) -> None:
     image, labels = _scene(seed=seed % 7)
     found, new = augment(image, labels, KINDS, np.random.default_rng(seed), _choice(flip=True), CANVAS)
-    again = augment(image, labels, KINDS, np.random.default_rng(seed), _choice(flip=True), CANVAS)
-    assert torch.equal(again[0], found)
-    assert all(label.shape[-2:] == found.shape[-2:] for label in new.values())
-    for task in ("semseg", "human_parts", "saliency", "boundary"):
-        assert set(new[task].unique().tolist()) <= set(labels[task].unique().tolist())
-    lengths = new["normals"].norm(dim=0)
-    assert ((lengths - 1).abs() < 1e-5)[lengths > 0].all()
-    known = new["semseg"] != 255
-    flat = (found[:1].float() / 10) == (found[:1].float() / 10).round()  # where no two squares are mixed
-    agrees = new["semseg"][known & flat] == found[:1].float()[known & flat] / 10
-    assert agrees.float().mean() > 0.85  # some mixtures happen to be whole tens, too
     padded, final = finish(found, new, KINDS, CANVAS, IMAGENET)
     rows, columns = centred(CANVAS, found.shape[-2:])
     outside = torch.ones(CANVAS, dtype=torch.bool)
@@ -140,7 +150,7 @@ def test_image_and_labels_stay_together_and_valid(seed: int) -> None:
     assert all((label[:, outside] == 255).all() for label in final.values())
     assert torch.equal(padded[:, rows, columns], normalise(found, IMAGENET))
     assert torch.equal(final["semseg"][:, rows, columns], new["semseg"])
-    assert torch.equal((final["normals"][:, rows, columns] == 255).all(0), lengths == 0)
+    assert torch.equal((final["normals"][:, rows, columns] == 255).all(0), new["normals"].norm(dim=0) == 0)
 
 
 def test_two_flips_are_none() -> None:

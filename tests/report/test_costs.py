@@ -20,6 +20,7 @@ from dmtl.prepare.mapping_files import read_mapping
 from dmtl.report import published
 from dmtl.report.costs import REASONS, Costs, as_records, as_text, hours_as_text
 from dmtl.report.flops import Cost, cost_of
+from dmtl.report.table_cells import BEYOND, planned_cells, table_rows
 
 # (benchmark, method, backbone) -> parameters in M, multiply-adds in G: docs/methods.md
 KNOWN = {
@@ -48,9 +49,9 @@ SIZE = (6, 10)
 PIXELS = SIZE[0] * SIZE[1]
 
 
-@pytest.fixture(scope="module")
-def costs(root: Path) -> Costs:
-    return Costs(Project(root, scale="paper"))
+@pytest.fixture
+def costs(paper_costs: Costs) -> Costs:
+    return paper_costs
 
 
 class _Layer(Method):
@@ -176,6 +177,10 @@ def test_json(costs: Costs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     networks = {
         (p.table, p.row.benchmark, p.row.method, p.row.backbone) for p in published.published() if p.row.method in trained
     }
+    ours = planned_cells(BEYOND, costs.grid)
+    beyond = [row for row in table_rows(BEYOND, costs.grid) if row in ours and row.method != "constant"]
+    networks |= {(BEYOND, row.benchmark, row.method, row.backbone) for row in beyond}
+    assert {row.method for row in beyond} > {"xtc", "diffusion_prediction"}
     assert {(r["table"], r["benchmark"], r["method"], r["backbone"]) for r in records} == networks
     assert len(records) == len(networks)
     (mtl,) = [r for r in records if r["table"] == 5 and r["method"] == "mtl_baseline"]
@@ -192,6 +197,24 @@ def test_a_row_that_cannot_match_shows_both_values_and_a_reason(costs: Costs) ->
     assert "  mtl_baseline: " not in text
     assert "idle.condition 11.956" in text
     assert "no reason is known" not in text
+
+
+def test_networks_that_no_table_has_are_counted_too(costs: Costs) -> None:
+    """JTR: the baseline's inference, and an auto-encoder that only its training has."""
+    beyond = {(cell.benchmark, cell.method): cost for cell, cost in costs.beyond()}
+    shown = {(line.benchmark, line.method, line.backbone) for line, _ in costs.lines()}
+    trained = {(n.benchmark, n.method, n.backbone) for n in costs.networks(1e13)}
+    assert {(cell.benchmark, cell.method, cell.backbone) for cell, _ in costs.beyond()} == trained - shown
+    text, baseline = as_text(costs), costs.project.cell("nyud-onelabel-mtl_baseline")
+    for name, millions in (("nyud", 24.989), ("cityscapes", 24.984)):
+        cell = costs.project.cell(f"{name}-onelabel-jtr")
+        cost, plain = costs.of(cell), costs.of(baseline.model_copy(update={"benchmark": name}))
+        assert (cost.multiply_adds, cost.idle) == (plain.multiply_adds, {})
+        assert sum(cost.training_only.values()) == cost.parameters - plain.parameters
+        assert (cost.parameters - plain.parameters) / 1e6 == pytest.approx(millions, abs=5e-4)
+        assert beyond.get((name, "jtr"), cost) == cost
+        assert f"jtr on {name}: counted, but used in training alone (M): auto_encoder.encoder 14.7" in text
+        assert any(line.split()[:3] == [name, "jtr", "resnet18"] for line in text.splitlines())
 
 
 def test_gpu_hours(costs: Costs) -> None:

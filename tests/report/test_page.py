@@ -21,6 +21,8 @@ from dmtl.files import write_json
 from dmtl.report import charts
 from dmtl.report.costs import CostReport, NetworkCost
 from dmtl.report.missing import missing
+from dmtl.report.page import Content
+from dmtl.report.page import page as page_of
 from dmtl.report.results import load_results
 from dmtl.report.tables import write_report
 
@@ -120,10 +122,21 @@ def test_what_is_missing_says_why_and_how_to_fill_it(project: Project, page: str
     assert [text.split()[3] for text in pictures] == ["PASCAL:", "Cityscapes:"]
     assert any(text.startswith("Diffusion steps (Fig. 6): ") for text in texts)
     section = page[page.index('<section id="missing">') :]
-    assert "Diffusion steps (Fig. 6): 1 of 4 cells" in section
+    assert "Diffusion steps (Fig. 6): 1 of 11 cells" in section
     assert "<code>dvc exp run -S scale=paper $(python -m dmtl cells --table 3)</code>" in section
     assert "Test images of Cityscapes" in section
     assert "Test images of NYUD" not in section
+
+
+@pytest.mark.parametrize(
+    ("scale", "order"), [("study", ["claims", "images", "table1"]), ("demo", ["claims", "table1", "images"])]
+)
+def test_real_images_begin_with_verdicts_and_pictures(root: Path, scale: str, order: list[str]) -> None:
+    """On the page and in its contents."""
+    claims, pictures = ('<section id="claims"></section>', '<section id="images"></section>')
+    text = page_of(Content(for_report(Project(root)), scale, {1: []}, [], {}, [], [], pictures, claims))
+    assert [part for part in re.findall(r'<section id="(\w+)"', text) if part in order] == order
+    assert [part for part in re.findall(r'<li><a href="#(\w+)"', text) if part in order] == order
 
 
 def test_costs_are_shown_beside_the_papers(page: str) -> None:

@@ -18,13 +18,13 @@ COLUMNS = {"curves": set(CURVES), "steps": {field.name for field in fields(Steps
 @pytest.mark.parametrize("folder", [".", "study"])
 def test_every_plot_is_of_a_file_and_columns_that_the_report_writes(root: Path, folder: str) -> None:
     content = yaml.safe_load((root / folder / "dvc.yaml").read_text())
-    paths = Project(root, folder).paths
+    paths = Project(root / folder).paths
     files = {"curves": paths.curves(), "steps": paths.reports() / "steps.csv"}
     for plot in content["plots"]:
         [(path, about)] = plot.items()
         assert (root / folder / path.replace("${scale}", paths.scale)).resolve() == files[about["template"]]
         assert {about["x"], about["y"]} <= COLUMNS[about["template"]]
-        assert (root / ".dvc" / "plots" / f"{about['template']}.json").is_file()
+        assert (root / folder / ".dvc" / "plots" / f"{about['template']}.json").is_file()
 
 
 @pytest.mark.parametrize("name", COLUMNS)

@@ -101,9 +101,9 @@ def test_what_was_not_run_is_empty(project: Project) -> None:
 def test_a_difference_needs_the_papers_scale(project: Project) -> None:
     write_report(for_report(project), project.paths, _costs)
     assert all(not entry["difference"] for entry in _entries(project).values())
-    params = yaml.safe_load((project.folder / "params.yaml").read_text())
-    (project.folder / "params.yaml").write_text(yaml.safe_dump(params | {"scale": "paper"}))
-    paper = Project(project.folder)
+    params = yaml.safe_load((project.paths.root / "params.yaml").read_text())
+    (project.paths.root / "params.yaml").write_text(yaml.safe_dump(params | {"scale": "paper"}))
+    paper = Project(project.paths.root)
     _result(paper, "nyud-onelabel-single_task", 46, 0.5, 25)
     write_report(for_report(paper), paper.paths, _costs)
     entry = _entries(paper)["onelabel", "single_task", "semseg"]
@@ -156,7 +156,8 @@ def test_equal_results_give_equal_bytes(project: Project) -> None:
         written = [*project.paths.reports().iterdir(), project.paths.curves()]
         contents.append({p.name: p.read_bytes() for p in written})
     assert contents[0] == contents[1]
-    assert sorted(contents[0]) == ["curves.csv", "index.html", "summary.json", "table3.csv", "table3.md", "table3.tex"]
+    tables = [f"table{table}.{kind}" for table in (3, 6) for kind in ("csv", "md", "tex")]
+    assert sorted(contents[0]) == ["curves.csv", "index.html", "steps.csv", "summary.json", *tables]
 
 
 @pytest.mark.parametrize("folder", [".", "study"])

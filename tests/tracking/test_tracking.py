@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from filelock import FileLock
-from helpers.project import ROOT
+from helpers.project import ROOT, shared_folder
 
 from dmtl.config import Project, for_report, for_training
 from dmtl.files import digest
@@ -42,12 +42,16 @@ def _train(folder: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of MLflow without runs; making its tables takes seconds."""
+    """A database of MLflow without runs; making its tables takes seconds, so one of the processes makes it for all."""
     from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    folder = shared_folder(tmp_path_factory) / "mlflow"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "whole").exists():
+            MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+            (folder / "whole").touch()
+    return folder / "mlflow.db"
 
 
 @pytest.fixture
@@ -174,7 +178,7 @@ def _description(root: Path) -> Description:
     )
 
 
-def test_waiting_epochs_are_written_in_one_batch(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_epochs_are_written_in_one_batch(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that comes up late writes all epochs at once, each once."""
     from mlflow import MlflowClient
 
@@ -190,10 +194,10 @@ def test_waiting_epochs_are_written_in_one_batch(tiny: Path, monkeypatch: pytest
     for epoch in range(1, 6):
         items.put(({"loss": 1.0 / epoch, "depth": 2.0}, epoch, 0))
     items.put(True)
-    (tiny / ".work").mkdir(exist_ok=True)
-    Writer(_description(tiny), items).work()
+    (tracked / ".work").mkdir(exist_ok=True)
+    Writer(_description(tracked), items).work()
     assert batches == [0, 10]
-    with sqlite3.connect(tiny / "mlflow.db") as database:
+    with sqlite3.connect(tracked / "mlflow.db") as database:
         curve = database.execute("select step from metrics where key = 'loss' order by step").fetchall()
         status = database.execute("select status from runs").fetchall()
     assert curve == [(epoch,) for epoch in range(1, 6)]
@@ -227,15 +231,25 @@ def test_a_training_imports_no_mlflow() -> None:
     assert "mlflow" not in done.stdout.split()
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs an evaluated project leaves a copy for the others."""
+    return tmp_path_factory.mktemp("evaluated") / "project"
+
+
 @pytest.fixture
-def evaluated(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def evaluated(tracked: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The tiny cell trained under MLflow, evaluated and reported."""
+    if kept.exists():
+        shutil.copytree(kept, tracked, dirs_exist_ok=True)
+        return Project(tracked)
     monkeypatch.syspath_prepend(str(ROOT / "stages"))
     from evaluate import evaluate_cell
 
     project = _train(tracked)
     evaluate_cell(project, CELL)
     write_report(for_report(project), project.paths, None)
+    shutil.copytree(tracked, kept, ignore=shutil.ignore_patterns("data"))
     return project
 
 
@@ -280,10 +294,10 @@ def test_a_server_that_does_not_answer_costs_the_report_nothing(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         begun = time.monotonic()
-        tracking_results.start(evaluated, ".")
+        tracking_results.start(evaluated)
         assert time.monotonic() - begun < 1
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setattr("sys.argv", ["tracking_results", "--root", str(evaluated.paths.root)])
+    monkeypatch.setattr("sys.argv", ["tracking_results", str(evaluated.paths.root)])
     monkeypatch.setattr("os.nice", lambda _: 0)
     tracking_results.main()
     assert "warning: MLflow did not get the results" in capsys.readouterr().err

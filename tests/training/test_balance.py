@@ -18,15 +18,18 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from dmtl.config import Optim, Project, for_training
+from dmtl.data.batch import Batch
 from dmtl.errors import UserError
 from dmtl.training import loop
-from dmtl.training.balance import TORCHJD, Balance, GradientBalance, Uncertainty, balance_for
+from dmtl.training.adam import Adam
+from dmtl.training.balance import TORCHJD, Balance, GradientBalance, Isolation, Uncertainty, balance_for
 from dmtl.training.dibs import dibs_weights
 from dmtl.training.gradients import inner_products, shared_by_tasks, task_gradients
 
 FABRIC = Fabric(accelerator="cpu", devices=1)
 BY_GRADIENT = ("dibs", *TORCHJD)
-CHOICES = ("uncertainty", *BY_GRADIENT)
+WEIGHING = ("uncertainty", *BY_GRADIENT)
+CHOICES = (*WEIGHING, "isolation")
 ONES = {"semseg": 1.0, "depth": 1.0, "normals": 1.0}
 
 
@@ -40,6 +43,8 @@ def need(choice: str) -> None:
 
 class Lines(nn.Module):
     """Losses linear in one shared vector and in one vector of each task: their gradients are what one chooses."""
+
+    balance = None  # of its own
 
     def __init__(self, gradients: dict[str, list[float]]) -> None:
         super().__init__()
@@ -287,6 +292,63 @@ def test_a_tasks_own_layers_get_its_own_gradient(choice: str) -> None:
     assert network.own["b"].grad.tolist() == pytest.approx([3 * weights["b"]] * 2)
 
 
+TURNS = [(epoch, number) for epoch in range(3) for number in range(4)]
+
+
+def _alone(
+    model: nn.Module, batch: Batch, at: tuple[int, int], weights: dict[str, float]
+) -> tuple[str, dict[str, Tensor | None]]:
+    """The task that isolation learns in a step, told by which decoder has a gradient, and the gradients."""
+    model.zero_grad()
+    step(of("isolation", model, weights), model(batch), at)
+    found = gradients(model)
+    (task,) = [task for task in ONES if found[f"decoders.heads.{task}.weight"] is not None]
+    return task, found
+
+
+@pytest.mark.parametrize("setting", ["onelabel", "randomlabels", "full"])
+def test_isolation_is_the_gradient_of_one_loss_alone(setting: str) -> None:
+    """To the bit; other decoders have none at all, and every task has its turn among T steps that follow each other."""
+    model, batch, weights = fresh("mtl_baseline").eval(), batch_of(setting), {"semseg": 2.0, "depth": 3.0, "normals": 0.5}
+    learned = {}
+    for at in TURNS:
+        task, found = _alone(model, batch, at, weights)
+        model.zero_grad()
+        (weights[task] * model(batch)[task]).backward()
+        for name, gradient in gradients(model).items():
+            assert (found[name] is None) == (gradient is None), name
+            assert gradient is None or torch.equal(found[name], gradient), name
+        learned[at] = task
+    for epoch in range(3):
+        assert {learned[epoch, number] for number in range(3)} == set(ONES)
+    assert {learned[epoch, 0] for epoch in range(3)} == set(ONES)  # so that no batch is one task's in every epoch
+
+
+def test_isolation_takes_the_next_task_that_the_batch_labels() -> None:
+    model, batch = fresh("mtl_baseline").eval(), batch_of("full")
+    for number, expected in enumerate(["semseg", "normals", "normals"]):  # depth's turn goes to normals
+        assert _alone(model, batch.only(("semseg", "normals")), (0, number), ONES)[0] == expected
+        assert _alone(model, batch.only(("depth",)), (0, number), ONES)[0] == "depth"
+
+
+def test_isolation_does_not_see_the_other_tasks_and_notes_them_all() -> None:
+    """Another task's weight times 100 changes nothing of the step but the noted total."""
+    network, heavier = (Lines({"a": [1.0, 2.0], "b": [-2.0, 0.5]}) for _ in range(2))
+    plain = step(of("isolation", network, {"a": 2.0, "b": 1.0}), network.losses(), (0, 0))
+    other = step(of("isolation", heavier, {"a": 2.0, "b": 100.0}), heavier.losses(), (0, 0))
+    assert torch.equal(network.shared.grad, heavier.shared.grad)
+    assert (network.own["b"].grad, heavier.own["b"].grad) == (None, None)
+    assert plain["total"] == 2 * plain["a"] + plain["b"]
+    assert other["total"] == 2 * plain["a"] + 100 * plain["b"]
+
+
+def test_a_method_may_have_a_balance_of_its_own() -> None:
+    isolated = of("fixed", fresh("isolation"))
+    assert type(isolated) is Isolation
+    assert type(of("uncertainty", fresh("isolation"))) is Isolation
+    assert type(of("fixed", fresh("mtl_baseline"))) is Balance
+
+
 @pytest.mark.parametrize("choice", BY_GRADIENT)
 def test_gradients_that_are_not_finite_are_left_to_the_loop(choice: str) -> None:
     network = Lines({"a": [1.0, float("inf")], "b": [1.0, 1.0]})
@@ -307,7 +369,7 @@ def test_a_methods_own_term_is_added_as_it_is(choice: str) -> None:
     assert torch.allclose(with_term - without, torch.tensor([3.0, 0.0]), atol=1e-5)
     assert float(total_with_term - total) == pytest.approx(3.0)
     assert weights == weights_with_term
-    assert set(weights) == (set() if choice == "fixed" else {"a", "b"})
+    assert set(weights) == ({"a", "b"} if choice in WEIGHING else set())
 
 
 def test_what_is_random_depends_on_the_step_alone() -> None:
@@ -366,8 +428,9 @@ def test_every_choice_trains_and_goes_on_to_the_bit(tiny: Path, monkeypatch: pyt
     expected = _train(project, cell)
     assert _stopped_after_every_step(project, cell, monkeypatch) == (expected, 2)
     (entry,) = json.loads(expected["history.json"])
-    assert set(entry["weights"]) == {"semseg", "depth", "normals"}
-    assert any(abs(weight - 1) > 1e-4 for weight in entry["weights"].values())
+    if choice in WEIGHING:
+        assert set(entry["weights"]) == {"semseg", "depth", "normals"}
+        assert any(abs(weight - 1) > 1e-4 for weight in entry["weights"].values())
     losses = entry["losses"]
     assert losses.pop("total") == pytest.approx(sum(losses.values()))  # under the fixed weights, whatever the choice
 
@@ -379,14 +442,14 @@ def test_a_network_of_one_task_has_nothing_to_balance(choice: str) -> None:
 
 def test_the_gradient_is_clipped_after_it_is_balanced(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     norms: list[float] = []
-    original = torch.optim.Adam.step
+    original = Adam.step
 
     def spy(self: torch.optim.Adam, *args: object, **kwargs: object) -> object:
         found = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
         norms.append(float(torch.stack([g.norm() for g in found]).norm()))
         return original(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(torch.optim.Adam, "step", spy)
+    monkeypatch.setattr(Adam, "step", spy)
     _train(_project(tiny, "dibs", clip=0.01), "nyud-full-mtl_baseline")
     assert norms == pytest.approx([0.01] * 2, rel=1e-3)
 
@@ -412,7 +475,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, choice: str
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("choice", ["uncertainty", "dibs"])
+@pytest.mark.parametrize("choice", ["uncertainty", "dibs", "isolation"])
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch, choice: str) -> None:
     monkeypatch.setattr(sys.modules[__name__], "FABRIC", SimpleNamespace(world_size=2, device=torch.device("cpu")))
     network = Lines({"a": [1.0], "b": [1.0]})

@@ -1,6 +1,7 @@
 """Several processes compute what one does."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,26 +28,20 @@ def _recipe(folder: Path, **recipe: object) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def _train(folder: Path, processes: int, dtype: str) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
-    """Losses `(steps, names)` and the final weights."""
-    script = ROOT / "tests" / "helpers" / "two_processes.py"
-    command = [sys.executable, str(script), str(folder), CELL, str(processes), dtype]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    steps = json.loads(done.stdout.splitlines()[-1])
-    return np.array(steps), load_model(Project(folder).paths.model(CELL)).state_dict()
-
-
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-8), pytest.param("float32", 1e-4, marks=pytest.mark.long)])
-def test_two_processes_equal_one(tiny: Path, dtype: str, tolerance: float) -> None:
+def test_two_processes_equal_one(tiny: Path, tmp_path: Path, dtype: str, tolerance: float) -> None:
     """Twenty steps of partial labels, so that often one process alone labels a task, or a batch has none of it."""
     # shares of two images and of one; batch norm over a few values and Adam blow float32 rounding up with every larger step
     _recipe(tiny, epochs=10, batch=3, learning_rate=1e-4 if dtype == "float64" else 2e-6)
-    one, weights = _train(tiny, 1, dtype)
-    two, same = _train(tiny, 2, dtype)
-    assert one.shape == two.shape
-    assert len(one) == 20
-    np.testing.assert_allclose(two[:, :-1], one[:, :-1], rtol=tolerance)  # the last is the gradient's norm
+    folders = (tiny, shutil.copytree(tiny, tmp_path / "two", symlinks=True))
+    command = [sys.executable, str(ROOT / "tests" / "helpers" / "two_processes.py"), *map(str, folders), CELL, dtype]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    alone, shared = map(np.array, json.loads(done.stdout.splitlines()[-1]))
+    assert alone.shape == shared.shape
+    assert len(alone) == 20
+    np.testing.assert_allclose(shared[:, :-1], alone[:, :-1], rtol=tolerance)  # the last is the gradient's norm
+    weights, same = (load_model(Project(folder).paths.model(CELL)).state_dict() for folder in folders)
     for name, weight in weights.items():
         torch.testing.assert_close(same[name], weight, rtol=10 * tolerance, atol=10 * tolerance)
 

@@ -36,10 +36,10 @@ def _seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str
     seen = []
     original = loop._step
 
-    def watched(run, module, optimiser, batch):  # type: ignore[no-untyped-def]
+    def watched(run, module, optimiser, batch, *figures):  # type: ignore[no-untyped-def]
         before = [p.detach().clone() for p in module.parameters()]
         buffers = [b.clone() for b in module.buffers()]
-        losses = original(run, module, optimiser, batch)
+        losses = original(run, module, optimiser, batch, *figures)
         assert any(not torch.equal(a, b) for a, b in zip(buffers, module.buffers(), strict=True)), "batch norm sees every batch"
         changed = any(not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
         assert bool(losses) == bool(batch.image_index) == changed

@@ -7,7 +7,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from helpers.networks import fresh
 from helpers.project import ROOT
 from lightning_fabric import Fabric
 
@@ -26,6 +26,7 @@ from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.models import load_model, method_names
 from dmtl.training import checkpoint, loop
+from dmtl.training.adam import Adam
 from dmtl.training.checkpoint import ResumeState
 from dmtl.training.epoch_losses import EpochLosses
 from dmtl.training.fingerprint import Fingerprint
@@ -55,12 +56,13 @@ def test_training_twice_gives_the_same_bytes(tiny: Path, method: str) -> None:
     assert sorted(p.name for p in Project(tiny).paths.model(cell).iterdir()) == sorted(FILES)
 
 
-def _cell_of(folder: Path, method: str) -> str:
+def _cell_of(folder: Path, method: str, setting: str = "full") -> str:
     """A cell of the method on NYUD, put into the tiny project's grid where the tables have none."""
     grid = yaml.safe_load((folder / "grid.yaml").read_text())
     made_of = next(cell for cell in grid["cells"].values() if cell["method"] == method)
-    cell = f"nyud-full-{method}"
-    grid["cells"][cell] = made_of | {"benchmark": "nyud", "setting": "full", "backbone": "resnet18"}
+    cell = f"nyud-{setting}-{method}"
+    plain = {"backbone": "resnet18", "steps": None, "params_block": made_of["family"]}
+    grid["cells"][cell] = made_of | plain | {"benchmark": "nyud", "setting": setting}
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid))
     return cell
 
@@ -72,8 +74,11 @@ def test_another_seed_gives_other_weights(tiny: Path) -> None:
     assert _train(tiny, "nyud-full-mtl_baseline") != first
 
 
+SEVERAL = [method for method in method_names() if len(list(fresh(method).trainings())) > 1]  # that train several networks
+
+
 @pytest.mark.parametrize("precision", ["32-true", pytest.param("bf16-mixed", marks=pytest.mark.long)])
-@pytest.mark.parametrize("method", ["single_task", "diffusion_prediction", "xtc"])
+@pytest.mark.parametrize("method", [*SEVERAL, "diffusion_prediction", "xtc", "jtr"])
 def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.MonkeyPatch, method: str, precision: str) -> None:
     """Stopped by a signal after each step in turn, the training ends with the same bytes."""
     cell = f"nyud-randomlabels-{method}"
@@ -90,7 +95,7 @@ def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.Monk
     while (ended := _train_or_exit(tiny, cell)) == 128 + signal.SIGTERM:
         stops += 1
     assert ended == expected
-    assert stops == (3 * 4 if method == "single_task" else 4)  # two epochs of two batches, of each of three networks
+    assert stops == 4 * len(list(fresh(method).trainings()))  # two epochs of two batches, of each network
     assert not list((tiny / ".work" / "demo").glob("*/"))
 
 
@@ -103,32 +108,36 @@ def _train_or_exit(folder: Path, cell: str) -> dict[str, bytes] | int:
 
 
 def test_a_killed_training_goes_on(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kill -9 after a checkpoint; the next run says where it goes on and ends with the same bytes."""
+    """kill -9 right after a checkpoint; the next run says where it goes on and ends with the same bytes."""
     cell = "nyud-full-diffusion_feature"
-    _set(tiny, epochs=30)
+    _set(tiny, epochs=2)
     expected = _train(tiny, cell)
     for name in FILES:
         (Project(tiny).paths.model(cell) / name).unlink()
     script = f"""
-import sys; sys.path.insert(0, {str(ROOT)!r})
+import os, signal, sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
+from helpers.narrow_resnet import narrow_backbones
 from dmtl.config import Project, for_training
 from dmtl.training import checkpoint, loop
 checkpoint.FIRST_SECONDS, checkpoint.COST_RATIO = 0.0, 0
+save = checkpoint.ResumeState.save
+def save_and_die(resume, state):
+    save(resume, state)
+    if state["position"]["epoch"] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+checkpoint.ResumeState.save = save_and_die
 project = Project(Path({str(tiny)!r}))
-loop.train(for_training(project, {cell!r}), project.paths)
+with narrow_backbones():
+    loop.train(for_training(project, {cell!r}), project.paths)
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        deadline = time.monotonic() + 60
-        while not list((tiny / ".work").glob("demo/*/checkpoint.pt")) and process.poll() is None:
-            assert time.monotonic() < deadline, "no checkpoint was written"
-            time.sleep(0.01)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (Project(tiny).paths.model(cell) / "model.json").exists()
     said: list[str] = []
     monkeypatch.setattr(loop.tqdm, "write", said.append)
     assert _train(tiny, cell) == expected
-    assert said[0].startswith(f"{cell}: going on at epoch")
+    assert said == [f"{cell}: going on at epoch 2, batch 2"]
 
 
 def test_two_processes_do_not_train_the_same_cell(tiny: Path) -> None:
@@ -260,13 +269,13 @@ def test_the_learning_rate_falls_by_epoch(tiny: Path) -> None:
 def test_a_group_with_a_rate_of_its_own_follows_it(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """gamma and beta of XTC; everything else follows the recipe."""
     rates: list[list[float]] = []
-    original = torch.optim.Adam.step
+    original = Adam.step
 
     def step(self: torch.optim.Adam, *args: object, **kwargs: object) -> object:
         rates.append([group["lr"] for group in self.param_groups])
         return original(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    monkeypatch.setattr(Adam, "step", step)
     _set(tiny, epochs=4, learning_rate=1e-3, batch=6)
     params = yaml.safe_load((tiny / "params.yaml").read_text())
     params["consistency"]["xtc"]["film_halving"] = 2
@@ -293,10 +302,10 @@ def test_task_weights_weigh(tiny: Path) -> None:
     assert entry["losses"]["total"] == pytest.approx(sum(w * entry["losses"][t] for t, w in weights.items()), rel=1e-5)
 
 
-@pytest.mark.parametrize("method", ["diffusion_prediction", "xtc", "semi_supervised"])
+@pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
 def test_a_hidden_label_teaches_nothing(tiny: Path, method: str) -> None:
     """Every label that the setting hides is overwritten; the weights come out the same."""
-    cell = f"nyud-onelabel-{method}"
+    cell = _cell_of(tiny, method, "onelabel")
     expected = _train(tiny, cell)["model.safetensors"]
     shard = Shard(Project(tiny).paths.shard("nyud", "train"))
     mask = shard.label_mask("onelabel")
@@ -434,14 +443,14 @@ def test_broken_model_folders_are_named(tiny: Path, tmp_path: Path) -> None:
 
 def test_gradients_are_clipped_to_the_norm(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     norms: list[float] = []
-    original = torch.optim.Adam.step
+    original = Adam.step
 
     def step(self: torch.optim.Adam, *args: object, **kwargs: object) -> object:
         gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
         norms.append(float(torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients]))))
         return original(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    monkeypatch.setattr(Adam, "step", step)
     _set(tiny, clip=0.01)
     _train(tiny, "nyud-full-mtl_baseline")
     assert norms

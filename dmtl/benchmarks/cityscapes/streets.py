@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from dmtl.benchmarks.cityscapes.traffic import CATALOGUE, SKY
-from dmtl.benchmarks.shared.raycast import BALL, Camera, Solid, axes_toward, pinhole, turned_axes
-from dmtl.benchmarks.shared.scene import View, daylight, edges, lit, look_at, patches, photograph, write_arrays
+from dmtl.benchmarks.shared.raycast import BALL, Camera, Solid, pinhole, turned_axes
+from dmtl.benchmarks.shared.scene import View, edges, look_at, patches, photograph, write_arrays
 from dmtl.benchmarks.shared.things import make_solid, moved, sky, turned
 
 ARRAYS = ("image", "label_7", "depth")
 SIZE = (128, 256)
 FX, FY, CX, CY = 2262.52 / 8, 2265.30 / 8, 1096.98 / 8, 513.137 / 8  # the left camera's, in pixels at SIZE
 BASELINE_FOCAL = 0.209313 * 2262.52  # disparity in pixels of the 2048 wide image = this / depth in metres
+HAZE = 40.0  # metres
 LARGEST = 126  # pixels of disparity; nearer things have none
-BESIDE = "lamp sign lights post post person person person person tree tree bin rider sign lamp person lights sign lamp tree"
+BESIDE = "lamp sign lights post person person tree bin rider lamp person lights tree"
 
 
 def _stand(rng: np.random.Generator, name: str, x: float, up: float, z: float, yaw: float) -> list[Solid]:
@@ -114,11 +115,7 @@ def render_street(rng: np.random.Generator) -> dict[str, np.ndarray]:
     depth), 0 invalid.
     """
     view = _scene(rng)
-    sun = np.array([rng.normal(), -rng.uniform(0.8, 2), rng.normal()])
-    sun /= np.linalg.norm(sun)
-    lamp = np.array([0, 0, 30]) + 150 * sun  # within the sky's walls
-    light = daylight(view, sun) * lit(view, lamp, axes_toward(-sun), reach=0.28, texels=320, gap=0.4, dark=0.12)
-    image = photograph(rng, view, 0.45 - 0.15 * view.normal[1] + np.float32(rng.uniform(0.3, 1.1)) * light)
+    image = photograph(rng, view, HAZE)
     label = view.per_pixel([s.label for s in view.solids], np.float32)
     stored = disparity(np.where(label == SKY, np.inf, view.depth))
     shadowed = edges(np.log(view.depth), 1, 0.2) & patches(rng, SIZE, 0.6)  # what only one of the two cameras sees

@@ -8,26 +8,26 @@ FLAT, CONSTRUCTION, OBJECT, NATURE, SKY, HUMAN, VEHICLE = range(7)
 UNLABELLED = -1
 
 MATERIALS = {
-    "road": Material(FLAT, "5c5c61 6b6966 525257", ((0.25, 0, 0.1, 0.25), (3, 0, 3, 0.1), (0.3, 0, 0.02, 0.3))),
-    "pavement": Material(FLAT, "8c8780 99948f 857a70", ((1.5, 0, 1.5, 0.3), (3, 0, 3, 0.3))),
-    "marking": Material(FLAT, "e6e6e0", ((2, 0, 2, 0.1),)),
+    "road": Material(FLAT, "6a5a72", ((0.25, 0, 0.1, 0.25), (3, 0, 3, 0.1), (0.3, 0, 0.02, 0.3))),
+    "pavement": Material(FLAT, "8a7a92", ((1.5, 0, 1.5, 0.3), (3, 0, 3, 0.3))),
+    "marking": Material(FLAT, "b0a0b8", ((2, 0, 2, 0.1),)),
     "facade": Material(
         CONSTRUCTION,
-        "b8a68c 9e8f85 cfc7b5 8c5a45 a8aaad d6c08f",
+        "c08050",
         ((0.5, 0.35, 0.5, 0.7), (0.35, 0.6, 0.35, 0.7), (0.8, 0.3, 0.8, 0.5)),
     ),
-    "lawn": Material(NATURE, "5e7a3a 6b8040", ((4, 0, 4, 0.4),)),
-    "leaves": Material(NATURE, "3d5c29 4f6b2e 5c7038 46592b", ((3, 3, 3, 0.6), (5, 5, 5, 0.6))),
+    "lawn": Material(NATURE, "4c9a30", ((4, 0, 4, 0.4),)),
+    "leaves": Material(NATURE, "3d8c29", ((3, 3, 3, 0.6), (5, 5, 5, 0.6))),
     "trunk": Material(NATURE, *things.TRUNK_LOOK),
-    "pole": Material(OBJECT, "73787a 595c5e 8a8f91", ((0, 2, 0, 0.2),)),
-    "sign": Material(OBJECT, "2e4fa6 c23a30 e0d640 d9d9d9", ((6, 6, 0, 0.6),), glow=0.1, any_other=True),
-    "clothes": Material(HUMAN, "2e3347 59352e 70757a 8c2f39 b8ad99 2b2b2b", ((0, 3, 0, 0.4), (8, 8, 8, 0.3))),
-    "skin": Material(HUMAN, "c79a80 8c6249 e0b89e", ((0, 0, 0, 0),)),
-    "body": Material(VEHICLE, "a6a9ad 26292e 7a1f24 2b3d66 d6d6d2 4a5240", ((0, 0, 0, 0), (0, 1.2, 0, 0.2))),
+    "pole": Material(OBJECT, "e8d020", ((0, 2, 0, 0.2),)),
+    "sign": Material(OBJECT, "f0e020", ((6, 6, 0, 0.6),), glow=0.1),
+    "clothes": Material(HUMAN, "e01048", ((0, 3, 0, 0.4), (8, 8, 8, 0.3))),
+    "skin": Material(HUMAN, "f08090", ((0, 0, 0, 0),)),
+    "body": Material(VEHICLE, "2040c8", ((0, 0, 0, 0), (0, 1.2, 0, 0.2))),
     "panes": Material(VEHICLE, *things.PANES_LOOK),
     "tyre": Material(VEHICLE, *things.TYRE_LOOK),
-    "clouds": Material(SKY, "c9d9ec e3e6ea a9c3e3", ((0.02, 0.03, 0.02, 0.15), (0, 0.06, 0, 0.1)), glow=1.3),
-    "bin": Material(UNLABELLED, "4f5a4a 6e5b3e 3f4a57", ((2, 2, 2, 0.3),)),
+    "clouds": Material(SKY, "c9d9ec", ((0.02, 0.03, 0.02, 0.15), (0, 0.06, 0, 0.1)), glow=1.3),
+    "bin": Material(UNLABELLED, "4f5a4a", ((2, 2, 2, 0.3),)),
 }
 
 

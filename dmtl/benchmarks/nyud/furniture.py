@@ -7,28 +7,23 @@ from dmtl.benchmarks.shared.things import Catalogue, Material, Part, Thing, bloc
 BED, BOOKS, CEILING, CHAIR, FLOOR, FURNITURE, OBJECTS, PICTURE, SOFA, TABLE, TV, WALL, WINDOW = range(13)
 UNLABELLED = -1
 
-_BED = Material(BED, "bfb8ad 596b99 994d4d 8c9980", ((4, 0, 4, 0.4), (12, 0, 0, 0.5), (60, 60, 60, 0.15)))
-_FURNITURE = Material(FURNITURE, "734d2e bfa885 4d3324 dbd9d1", ((2, 50, 2, 0.3), (50, 2, 50, 0.3)))
-_OBJECT = Material(
-    OBJECTS,
-    "cc4d40 408ca6 d9ccb3 4d7340 d9a633 333333",
-    ((12, 12, 12, 0.4), (0, 20, 0, 0.5), (80, 80, 80, 0.2)),
-    any_other=True,
-)
-_PICTURE = Material(PICTURE, "596173 a68c61 b3b3a8", ((9, 9, 9, 0.9), (5, 14, 5, 0.9)), any_other=True)
-_TV = Material(TV, "141417 1f212b 14161a 527aa3", ((6, 6, 6, 0.6), (2, 2, 2, 0.3)))
-_WALL = Material(WALL, "dbd4bf bdccd1 d1bd9e b3ba9e cccccc", ((30, 30, 30, 0.08), (8, 0, 8, 0.15), (0, 0, 0, 0)))
-_WINDOW = Material(WINDOW, "d9e6f2 99bfe6 e6e0d1", ((1.5, 2.5, 1.5, 0.5), (0, 25, 0, 0.4)))
+_BED = Material(BED, "3355cc", ((4, 0, 4, 0.4), (12, 0, 0, 0.5), (60, 60, 60, 0.15)))
+_FURNITURE = Material(FURNITURE, "e0a030", ((2, 50, 2, 0.3), (50, 2, 50, 0.3)))
+_OBJECT = Material(OBJECTS, "66cc33", ((12, 12, 12, 0.4), (0, 20, 0, 0.5), (80, 80, 80, 0.2)))
+_PICTURE = Material(PICTURE, "8833cc", ((9, 9, 9, 0.9), (5, 14, 5, 0.9)))
+_TV = Material(TV, "141418", ((6, 6, 6, 0.6), (2, 2, 2, 0.3)))
+_WALL = Material(WALL, "c4bfb2", ((30, 30, 30, 0.08), (8, 0, 8, 0.15), (0, 0, 0, 0)))
+_WINDOW = Material(WINDOW, "66ddff", ((1.5, 2.5, 1.5, 0.5), (0, 25, 0, 0.4)))
 MATERIALS = {
     "bedstead": _BED,
     "mattress": _BED,
     "blanket": _BED,
-    "book": Material(BOOKS, "993326 264d80 bfad80 336640 262626", ((0, 14, 0, 0.5), (0, 30, 0, 0.3))),
-    "ceiling": Material(CEILING, "ebebe6 e0d6c7", ((40, 0, 40, 0.05), (1.6, 0, 1.6, 0.08))),
+    "book": Material(BOOKS, "cc33aa", ((0, 14, 0, 0.5), (0, 30, 0, 0.3))),
+    "ceiling": Material(CEILING, "f2f2e0", ((40, 0, 40, 0.05), (1.6, 0, 1.6, 0.08))),
     "chair": Material(CHAIR, *things.CHAIR_LOOK),
     "floor": Material(
         FLOOR,
-        "805c38 9e9180 6b6b70 7a5445",
+        "8a5a2b",
         ((9, 0, 0.8, 0.6), (0.8, 0, 9, 0.6), (2.5, 0, 2.5, 0.5), (70, 0, 70, 0.3)),
     ),
     "front": _FURNITURE,
@@ -36,17 +31,17 @@ MATERIALS = {
     "object": _OBJECT,
     "unlabelled object": _OBJECT._replace(label=UNLABELLED),
     "mirror": _OBJECT,
-    "lampshade": _OBJECT._replace(glow=0.8),
+    "lampshade": _OBJECT._replace(glow=0.3),
     "frame": _PICTURE,
     "picture": _PICTURE,
     "sofa": Material(SOFA, *things.SOFA_LOOK),
-    "table": Material(TABLE, "8c6138 a8855c 472e1f d1d1cc", ((3, 0, 45, 0.35), (45, 0, 3, 0.35))),
+    "table": Material(TABLE, "ee6611", ((3, 0, 45, 0.35), (45, 0, 3, 0.35))),
     "tv": _TV,
-    "screen": _TV._replace(glow=0.3),
+    "screen": _TV._replace(glow=0.1),
     "wall": _WALL,
     "door": _WALL,
     "sash": _WINDOW,
-    "pane": _WINDOW._replace(glow=0.8),
+    "pane": _WINDOW._replace(glow=0.3),
     "curtain": _WINDOW,
 }
 

@@ -37,11 +37,11 @@ def _way(side: int, out: float, swing: float) -> np.ndarray:
 
 
 def build_person(rng: np.random.Generator) -> list[Solid]:
-    """Somebody who stands or walks, of 1.5 to 1.9 metres, each part of the body in its own colour."""
-    tall, broad = rng.uniform(1.5, 1.9), rng.uniform(0.9, 1.25)
-    paints = {name: CATALOGUE.coat(rng, name).paint for name in ("skin", "hair", "shirt", "trousers", "shoes")}
-    paints["lower arm"] = paints["shirt" if rng.random() < 0.7 else "skin"]
-    paints["lower leg"] = paints["trousers" if rng.random() < 0.8 else "skin"]
+    """Somebody stout who stands or walks, of 1.5 to 1.9 metres, each part of the body in its own colour."""
+    tall, broad = rng.uniform(1.5, 1.9), rng.uniform(1.4, 1.8)
+    paints = {
+        name: CATALOGUE.coat(rng, name).paint for name in ("skin", "hair", "shirt", "sleeve", "trousers", "stocking", "shoes")
+    }
     solids = _trunk(tall, broad, paints)
     for side in (1, -1):
         solids += _arm(rng, side, tall, broad, paints)
@@ -57,8 +57,8 @@ def _trunk(tall: float, broad: float, paints: Paints) -> list[Solid]:
         _blob("torso", (0, hip + 0.13 * tall, 0), np.array([0.095 * broad, 0.12, 0.065 * broad]) * tall, paints["shirt"]),
         _blob("torso", (0, hip + 0.02 * tall, 0), np.array([0.1 * broad, 0.07, 0.07 * broad]) * tall, paints["trousers"]),
         _blob("neck", (0, hip + 0.33 * tall, 0), np.array([0.032, 0.035, 0.032]) * tall, paints["skin"], UPRIGHT),
-        _blob("head", (0, hip + 0.41 * tall, 0.005), np.array([0.048, 0.068, 0.055]) * tall, paints["skin"]),
-        _blob("hair", (0, hip + 0.435 * tall, -0.012 * tall), np.array([0.053, 0.055, 0.055]) * tall, paints["hair"]),
+        _blob("head", (0, hip + 0.41 * tall, 0.005), np.array([0.08, 0.09, 0.085]) * tall, paints["skin"]),
+        _blob("hair", (0, hip + 0.435 * tall, -0.012 * tall), np.array([0.085, 0.075, 0.085]) * tall, paints["hair"]),
     ]
 
 
@@ -71,8 +71,8 @@ def _arm(rng: np.random.Generator, side: int, tall: float, broad: float, paints:
     elbow = shoulder + 0.165 * tall * _way(side, out, swing)
     wrist = elbow + 0.15 * tall * _way(side, out * 0.6, swing + rng.uniform(0, 1.2))
     return [
-        *_limb(f"{letter}uarm", shoulder, elbow, 0.03 * tall * broad, paints["shirt"]),
-        *_limb(f"{letter}larm", elbow, wrist, 0.024 * tall * broad, paints["lower arm"]),
+        *_limb(f"{letter}uarm", shoulder, elbow, 0.03 * tall * broad, paints["sleeve"]),
+        *_limb(f"{letter}larm", elbow, wrist, 0.024 * tall * broad, paints["skin"]),
         _blob(f"{letter}hand", np.add(wrist, (0, -0.02 * tall, 0)), np.array([0.02, 0.035, 0.025]) * tall, paints["skin"]),
     ]
 
@@ -84,6 +84,6 @@ def _leg(rng: np.random.Generator, side: int, tall: float, broad: float, paints:
     foot = np.add(ankle, (0, -0.02 * tall, 0.04 * tall))
     return [
         *_limb(f"{letter}uleg", thigh, knee, 0.048 * tall * broad, paints["trousers"]),
-        *_limb(f"{letter}lleg", knee, ankle, 0.034 * tall * broad, paints["lower leg"]),
+        *_limb(f"{letter}lleg", knee, ankle, 0.034 * tall * broad, paints["stocking"]),
         _blob(f"{letter}foot", foot, np.array([0.03, 0.03, 0.075]) * tall, paints["shoes"]),
     ]

@@ -15,11 +15,11 @@ Fit = Literal["resize", "pad"]  # how a benchmark's images come to a shard's can
 
 @dataclass(frozen=True)
 class Sample:
-    """An image with all the labels it has.
+    """An image with the labels it has.
 
     Attributes:
         image: `(H, W, 3)` uint8 RGB.
-        labels: task -> `(H, W)` or `(H, W, C)`, typed as its kind (`dmtl/tasks`) says.
+        labels: task -> `(H, W)` or `(H, W, C)`, typed as its kind (`dmtl/tasks`) says; a task without a label is not there.
         extras: what a metric needs beyond the labels, `(H, W)` each: `label_map`, uint16, the regions between boundaries.
     """
 
@@ -42,7 +42,8 @@ class Sample:
         """The sample with the labels of `tasks` at `size` (height, width), each label brought there as its kind says."""
         if self.image.shape[:2] == size:
             return self
-        labels = {task.name: task.kind.resized(self.labels[task.name], size) for task in tasks}
+        there = [task for task in tasks if task.name in self.labels]
+        labels = {task.name: task.kind.resized(self.labels[task.name], size) for task in there}
         extras = {name: nearest_pixels(extra, size) for name, extra in self.extras.items()}
         return Sample(resized_photo(self.image, size), labels, extras)
 

@@ -13,19 +13,24 @@ from dmtl.benchmarks.shared.raycast import Camera, Solid, rays, surface, trace
 from dmtl.files import replacing
 from dmtl.parallel import in_order
 
+# Directions to the two lamps in the camera's frame (x right, y down, z away from it), their linear RGB, and what is everywhere
+TO_LAMPS = np.array([(0.72, -0.6, -0.35), (-0.72, 0.2, -0.66)], np.float32)
+LAMPS = np.array([(1.0, 0.8, 0.5), (0.4, 0.6, 0.9)], np.float32)
+AMBIENT = np.float32(0.25)
+HAZE = np.array([0.4, 0.48, 0.58], np.float32)[:, None, None]  # linear RGB
+
 
 class View(NamedTuple):
     """What a camera sees of solids, per pixel.
 
-    `depth` (H, W) in metres along the optical axis; `face` (H, W), 4 * solid + side; `points` (3, H, W) in the scene and `local`
-    (3, H, W) in their solids' own frames; `normal` (3, H, W), unit outward normals in the scene.
+    `depth` (H, W) in metres along the optical axis; `face` (H, W), 4 * solid + side; `local` (3, H, W), the points in their
+    solids' own frames; `normal` (3, H, W), unit outward normals in the scene.
     """
 
     solids: list[Solid]
     camera: Camera
     depth: np.ndarray
     face: np.ndarray
-    points: np.ndarray
     local: np.ndarray
     normal: np.ndarray
 
@@ -41,55 +46,29 @@ class View(NamedTuple):
 def look_at(solids: list[Solid], camera: Camera) -> View:
     """The view of solids that close in the camera, so that every ray meets one."""
     depth, face = trace(solids, camera)
-    points = column(camera.origin) + depth * rays(camera.axes, camera.u, camera.v)
+    points = camera.origin.astype(np.float32)[:, None, None] + depth * rays(camera.axes, camera.u, camera.v)
     normal, local = surface(solids, face, points)
-    return View(solids, camera, depth, face, points, local, normal)
+    return View(solids, camera, depth, face, local, normal)
 
 
-def column(vector: np.ndarray) -> np.ndarray:
-    """A vector (3,) as float32 (3, 1, 1), to go with (3, H, W)."""
-    return vector.astype(np.float32)[:, None, None]
+def photograph(rng: np.random.Generator, view: View, haze: float) -> np.ndarray:
+    """The image (H, W, 3) in [0, 1], easy to read on purpose: the demo's networks see a scene a few times only.
 
-
-def lit(view: View, lamp: np.ndarray, axes: np.ndarray, reach: float, texels: int, gap: float, dark: float) -> np.ndarray:
-    """The share (H, W) of a lamp's light that reaches the points: `dark` in shadow, else 1, by a depth map seen from the lamp.
-
-    Args:
-        view: the points.
-        lamp: where it is (3,).
-        axes: of the depth map, as a camera's.
-        reach: the tangent of the angle to each of its borders, beyond which nothing is in shadow.
-        texels: of each side of the depth map.
-        gap: metres that whatever casts a shadow lies nearer to the lamp.
-        dark: the share of the light that is left in shadow.
+    The photographer's two lamps, one on each side and of different colours, show where a surface faces; haze, in which things
+    lose all but 1 / e of their colour within `haze` metres, shows how far it is. There are no shadows.
     """
-    tangents = (np.linspace(-1, 1, texels) * reach).astype(np.float32)
-    depth, caster = trace(view.solids, Camera(lamp, axes, tangents, tangents))
-    x, y, z = np.tensordot(axes.astype(np.float32), view.points - column(lamp), 1)
-    u, v = (np.rint((k / np.maximum(z, 0.05) / reach + 1) / 2 * (texels - 1)).clip(-1, texels).astype(np.int32) for k in (x, y))
-    inside = (np.minimum(u, v) >= 0) & (np.maximum(u, v) < texels)
-    u, v = u * inside, v * inside
-    shadow = inside & (caster[v, u] // 4 != view.face // 4) & (depth[v, u] < z - gap)
-    return np.where(shadow, np.float32(dark), np.float32(1))
-
-
-def daylight(view: View, sun: np.ndarray) -> np.ndarray:
-    """Lambert's share (H, W) of the light from the direction `sun` (3,), a unit vector."""
-    return np.tensordot(sun.astype(np.float32), view.normal, 1).clip(0)
-
-
-def photograph(rng: np.random.Generator, view: View, shade: np.ndarray) -> np.ndarray:
-    """The image (H, W, 3) in [0, 1] under the light `shade` (H, W), with a camera's colour cast, blur, vignette and noise."""
     paint = np.stack([s.paint for s in view.solids], 1)
-    cast = column(rng.normal((1.04, 1.0, 0.94), 0.04))
-    light = _albedo(paint, view.face, view.local) * (shade * cast + paint[9].take(view.face // 4))
-    light[:, 1:] = 0.65 * light[:, 1:] + 0.35 * light[:, :-1]  # the lens is a little soft
-    light[:, :, 1:] = 0.65 * light[:, :, 1:] + 0.35 * light[:, :, :-1]
-    light *= np.float32(rng.uniform(0.2, 0.35)) / light.mean()
-    v, u = (np.linspace(-1, 1, n, dtype=np.float32) for n in shade.shape)
-    image = np.sqrt(light) * (1 - np.float32(rng.uniform(0.05, 0.15)) * (u * u + (v * v)[:, None]))
-    image += np.float32(rng.uniform(0.04, 0.08)) * (rng.random(image.shape, np.float32) - np.float32(0.5))
+    light = _albedo(paint, view.face, view.local) * (_lamplight(view) + paint[9].take(view.face // 4))
+    light = HAZE + (light - HAZE) * np.exp(-view.depth / np.float32(haze))
+    image = np.sqrt(light * np.float32(rng.uniform(0.9, 1.1)))
+    image += np.float32(0.03) * (rng.random(image.shape, np.float32) - np.float32(0.5))
     return np.ascontiguousarray(image.clip(0, 1).transpose(1, 2, 0))
+
+
+def _lamplight(view: View) -> np.ndarray:
+    """Linear RGB (3, H, W) of Lambert's light from `LAMPS` and from everywhere."""
+    share = np.tensordot(TO_LAMPS, view.camera_normal(), 1).clip(0)
+    return AMBIENT + np.tensordot(LAMPS.T, share, 1)
 
 
 def _albedo(paint: np.ndarray, face: np.ndarray, local: np.ndarray) -> np.ndarray:

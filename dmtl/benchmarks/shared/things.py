@@ -30,14 +30,12 @@ class Material(NamedTuple):
         colours: the usual ones, sRGB.
         textures: the usual ones: cells a metre along x, y, z, and how much the cells differ.
         glow: the light it gives by itself.
-        any_other: whether its second colour is any, not a darker shade of the first.
     """
 
     label: int
     colours: str
     textures: Textures
     glow: float = 0
-    any_other: bool = False
 
 
 class Part(NamedTuple):
@@ -71,11 +69,11 @@ class Catalogue(NamedTuple):
 
     def coat(self, rng: np.random.Generator, material: str) -> Coat:
         """A random mix of a material."""
-        label, colours, textures, glow, any_other = self.materials[material]
+        label, colours, textures, glow = self.materials[material]
         base = np.frombuffer(bytes.fromhex(colours), np.uint8).reshape(-1, 3)
-        low = (base[rng.integers(len(base))] / 255 * rng.uniform(0.75, 1.15) + rng.normal(0, 0.05, 3)).clip(0.03, 0.97) ** 2
+        low = (base[rng.integers(len(base))] / 255 * rng.uniform(0.9, 1.1) + rng.normal(0, 0.02, 3)).clip(0.03, 0.97) ** 2
         *cells, contrast = textures[rng.integers(len(textures))]
-        other = rng.uniform(0.05, 0.9, 3) ** 2 if any_other else low * rng.uniform(0.2, 0.6)
+        other = low * rng.uniform(0.6, 0.8)
         texture = np.array(cells) * rng.uniform(0.7, 1.4)
         return Coat(label, np.array([*low, *(low + contrast * (other - low)), *texture, glow], np.float32))
 
@@ -121,8 +119,8 @@ def sky(coat: Coat, ahead: float, behind: float, beside: float, middle: float, l
 
 
 # Looks that several benchmarks use: colours, textures, glow.
-CHAIR_LOOK = ("664021 29292e 80291f 4d5973", ((50, 3, 50, 0.3), (60, 60, 60, 0.2)))
-SOFA_LOOK = ("735947 4d5461 94856b 732e29", ((50, 50, 50, 0.25), (7, 0, 7, 0.3)))
+CHAIR_LOOK = ("cc2222", ((50, 3, 50, 0.3), (60, 60, 60, 0.2)))
+SOFA_LOOK = ("118877", ((50, 50, 50, 0.25), (7, 0, 7, 0.3)))
 TRUNK_LOOK = ("4d3d2e 5c4a38", ((8, 3, 8, 0.4),))
 PANES_LOOK = ("2b333b 39434d", ((2, 3, 1, 0.4),), 0.05)
 TYRE_LOOK = ("1c1c1e", ((0, 4, 4, 0.3),))

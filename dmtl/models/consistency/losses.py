@@ -1,10 +1,11 @@
-"""What consistency costs, per pair or per image, as pure functions (docs/methods.md, "semi_supervised" and "xtc")."""
+"""What consistency costs, per pair or per image, as pure functions (docs/methods.md, "semi_supervised", "xtc" and "jtr")."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dmtl.tasks import Kind
+from dmtl.tasks.shared.pixels import pixel_mean
 
 
 def cross_task_loss(source: Tensor, target: Tensor, feature: Tensor) -> Tensor:
@@ -16,8 +17,8 @@ def cross_task_loss(source: Tensor, target: Tensor, feature: Tensor) -> Tensor:
         feature: the encoder's feature of the image; it holds both away from the trivial solution and gets no gradient.
     """
     feature = feature.detach()
-    between = _one_minus_cosine(source, target)
-    return between + 0.5 * _one_minus_cosine(source, feature) + 0.5 * _one_minus_cosine(target, feature)
+    between = one_minus_cosine(source, target)
+    return between + 0.5 * one_minus_cosine(source, feature) + 0.5 * one_minus_cosine(target, feature)
 
 
 def self_consistency_loss(kind: Kind, teacher: Tensor, student: Tensor, confidence: float, largest_difference: float) -> Tensor:
@@ -40,7 +41,24 @@ def self_consistency_loss(kind: Kind, teacher: Tensor, student: Tensor, confiden
     return _confident(F.cross_entropy(student, label, reduction="none"), probability > confidence)
 
 
-def _one_minus_cosine(a: Tensor, b: Tensor) -> Tensor:
+def reconstruction_loss(kind: Kind, output: Tensor, code: Tensor, valid: Tensor) -> Tensor:
+    """What JTR's auto-encoder loses of a task's code: `(N, C, h, w)` twice and `(N, 1, h, w)` bool -> `(N,)`.
+
+    Classes and boundaries: binary cross-entropy with the code, summed over classes; normals: 1 - the cosine; other values:
+    absolute differences of the sigmoid, summed over channels. The mean over the valid pixels of an image; 0 where there
+    is none.
+    """
+    output, code = output.float(), code.float()
+    if kind.name == "normals":
+        values = 1 - F.cosine_similarity(output, 2 * code - 1, dim=1, eps=1e-12)
+    elif kind.continuous:
+        values = (torch.sigmoid(output) - code).abs().sum(1)
+    else:
+        values = F.binary_cross_entropy_with_logits(output, code, reduction="none").sum(1)
+    return pixel_mean(values, valid[:, 0])
+
+
+def one_minus_cosine(a: Tensor, b: Tensor) -> Tensor:
     """Mean over positions of 1 - the cosine over channels."""
     return (1 - F.cosine_similarity(a.float(), b.float(), dim=1, eps=1e-12)).flatten(1).mean(1)
 

@@ -9,9 +9,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
+from dmtl.models.consistency.segnet import LAYERS, conv_norm_relu, initialise
 from dmtl.models.shared.method import Maps
-
-LAYERS = (2, 2, 3, 3, 3)  # of each group, 13 in all
 
 
 class PairLayer(nn.Module):
@@ -46,17 +45,14 @@ class MappingNetwork(nn.Module):
 
     def __init__(self, outputs: dict[str, int], widths: Sequence[int], pools: int) -> None:
         super().__init__()
-        self.stems = nn.ModuleDict({task: _stem(channels, widths[0]) for task, channels in outputs.items()})
+        self.stems = nn.ModuleDict({task: conv_norm_relu(channels, widths[0]) for task, channels in outputs.items()})
         pairs = len(outputs) * (len(outputs) - 1)
         channels = [width for width, layers in zip(widths, LAYERS, strict=True) for _ in range(layers)]
         inputs = [widths[0], *channels[:-1]]
         self.layers = nn.ModuleList(PairLayer(n, width, pairs) for n, width in zip(inputs, channels, strict=True))
         self.halved_after = set(list(accumulate(LAYERS))[:pools])  # numbers of layers, from 1
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-                nn.init.xavier_normal_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        initialise(self)
 
     def bank(self, maps: Maps) -> Tensor:
         """Task -> `(n_t, C_t, h, w)` through each task's first layer, one after the other: `(sum of n_t, widths[0], h, w)`."""
@@ -72,7 +68,3 @@ class MappingNetwork(nn.Module):
     def film_parameters(self) -> list[nn.Parameter]:
         """gamma and beta of every layer."""
         return [values for m in self.modules() if isinstance(m, PairLayer) for values in (m.gamma, m.beta)]
-
-
-def _stem(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU())

@@ -1,4 +1,4 @@
-"""A second view of each image, made from the batch on its device (docs/methods.md, "xtc").
+"""A further view of each image, made from the batch on its device (docs/methods.md, "xtc").
 
 The view is MTAN's scale crop of the first one, drawn from the image's key, with or without a mirror. One grid moves image,
 labels and predictions, so that they stay aligned; all images are moved at once.
@@ -17,7 +17,7 @@ from dmtl.tasks import IGNORE, Kind
 
 @dataclass(frozen=True)
 class View:
-    """Where each pixel of the second view lies in the first.
+    """Where each pixel of a further view lies in the first.
 
     Attributes:
         grid: `(B, H, W, 2)`, (x, y) in [-1, 1], corners aligned.
@@ -30,11 +30,11 @@ class View:
     mirrored: Tensor
 
     def image(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` -> the same of the second view, bilinear."""
+        """`(B, 3, H, W)` -> the same of the further view, bilinear."""
         return _sample(images, self.grid, "bilinear")
 
     def label(self, kind: Kind, label: Tensor, index: Tensor) -> Tensor:
-        """Labels of the second view.
+        """Labels of the further view.
 
         A pixel counts if the one it is nearest to does. Normals are interpolated and not made unit vectors again, everything
         else keeps the nearest value; depth is divided by the zoom.
@@ -52,22 +52,23 @@ class View:
         return moved.masked_fill(_sample(ignored.float(), grid, "nearest") > 0, IGNORE)
 
     def prediction(self, kind: Kind, prediction: Tensor, index: Tensor) -> Tensor:
-        """What a prediction of the first view says of the second: `(n, C, H, W)` -> the same, bilinear."""
+        """What a prediction of the first view says of the further one: `(n, C, H, W)` -> the same, bilinear."""
         return self._in_view(kind, _sample(prediction, self.grid[index], "bilinear"), index)
 
     def _in_view(self, kind: Kind, values: Tensor, index: Tensor) -> Tensor:
         return kind.seen_in_view(values, self.zoom[index], self.mirrored[index])
 
 
-def draw_view(noise_keys: Tensor, size: Sequence[int], zooms: Sequence[float], flip: bool) -> View:
+def draw_view(noise_keys: Tensor, size: Sequence[int], zooms: Sequence[float], flip: bool, name: str = "second view") -> View:
     """Cut out 1/s of each side at a random place, s one of `zooms`, and, if `flip`, mirror every second image.
 
     Args:
         noise_keys: `(B,)` int64, what each image's view is drawn from.
         size: (H, W) of the images.
+        name: of the draw; views of other names are drawn by themselves.
     """
     device = noise_keys.device
-    draws = uniform(noise_keys, "second view", 0, (4,))
+    draws = uniform(noise_keys, name, 0, (4,))
     choice = (draws[:, 0] * len(zooms)).long()
     parts = torch.tensor([[int(side / zoom) for side in size] for zoom in zooms], device=device)[choice]  # (B, 2)
     sides = torch.tensor(list(size), device=device)

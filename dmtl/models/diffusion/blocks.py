@@ -1,6 +1,7 @@
 """Layers of the denoiser: step embedding, cross-attention block, task head (docs/methods.md, "The denoiser")."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -64,10 +65,11 @@ class CrossBlock(nn.Module):
         self.norm_mlp, self.mlp = nn.LayerNorm(width), mlp(width)
         initialise_linear(self)
 
-    def forward(self, query: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """`(P, N, width)` twice -> the same, updated."""
+    def forward(self, query: Tensor, memory: Tensor, mix: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """`(P, N, width)` twice -> the same, updated; `mix` changes what the attention says before it is added."""
         memory = memory + self.task_mlp(self.norm_task_mlp(memory))
-        query = query + self.attention(self.norm_query(query), self.norm_memory(memory))
+        attended = self.attention(self.norm_query(query), self.norm_memory(memory))
+        query = query + (mix(attended) if mix else attended)
         return query + self.mlp(self.norm_mlp(query)), memory
 
 

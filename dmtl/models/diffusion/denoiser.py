@@ -51,7 +51,7 @@ class Denoiser(nn.Module):
         groups = [len(index) for index in image_index.values()]
         embedding = torch.cat([self.embed[task](noisy[task]) for task in image_index])
         embedding = embedding + self.step_embedding(step)[:, None, None]
-        tokens = self._attend(self.tokens(embedding), condition, torch.cat(list(image_index.values())))
+        tokens = self._attend(self.tokens(embedding), condition, image_index, step)
         refined = self._untokens(tokens, embedding.shape[-2:]) + embedding
         return {task: self._head(task, part) for task, part in zip(image_index, refined.split(groups), strict=True)}
 
@@ -60,10 +60,10 @@ class Denoiser(nn.Module):
         small = F.interpolate(maps, size=self._token_grid(maps.shape[-2:]), mode="bilinear", align_corners=False)
         return small.flatten(2).transpose(1, 2)
 
-    def _attend(self, tokens: Tensor, condition: Tensor | None, images: Tensor) -> Tensor:
-        """The condition of each pair queries the pair's `tokens`, `(P, N, width)`, which are of the image `images`, `(P,)`."""
+    def _attend(self, tokens: Tensor, condition: Tensor | None, image_index: Maps, step: int) -> Tensor:
+        """The condition of each pair's image queries the pair's `tokens`, `(P, N, width)`."""
         assert condition is not None
-        query = condition[images]
+        query = condition[torch.cat(list(image_index.values()))]
         for block in self.blocks:
             query, tokens = block(query, tokens)
         return query
@@ -87,7 +87,7 @@ class SelfDenoiser(Denoiser):
 
     block_type = SelfBlock
 
-    def _attend(self, tokens: Tensor, condition: Tensor | None, images: Tensor) -> Tensor:
+    def _attend(self, tokens: Tensor, condition: Tensor | None, image_index: Maps, step: int) -> Tensor:
         for block in self.blocks:
             tokens = block(tokens)
         return tokens

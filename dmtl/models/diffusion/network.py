@@ -1,7 +1,7 @@
 """DiffusionMTL: first predictions, then joint denoising of all tasks (the paper's Section 3; docs/methods.md)."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -46,23 +46,32 @@ class DiffusionNetwork(Method):
 
     def forward(self, batch: Batch) -> Maps:
         features, initial = self.decoders(self.trunk(batch.images))
-        final, _ = self.denoise(features, initial, batch.image_index, batch.noise_keys, noise=1.0)
+        estimates, _ = self.denoise(features, initial, batch.image_index, batch.noise_keys, noise=1.0)
+        denoised = [(weight, self.finish(estimates[step])) for step, weight in self.step_weights().items()]
 
         def losses(task: str, index: Tensor) -> Tensor:
             first = initial[task][index]
-            final_losses = self.pair_losses(task, final[task], batch)
-            return final_losses + self.options.initial_weight * self.pair_losses(task, first, batch)
+            terms = [weight * self.pair_losses(task, maps[task], batch) for weight, maps in denoised]
+            return sum(terms) + self.options.initial_weight * self.pair_losses(task, first, batch)
 
         return self.weighted(batch, losses)
+
+    def step_weights(self) -> Mapping[int, float | Tensor]:
+        """Step index -> what the loss of that step's estimate counts in training: the last one's alone."""
+        return {0: 1.0}
 
     def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
         features, initial = self.decoders(self.trunk(images))
         every_pair = dict.fromkeys(self.tasks, torch.arange(len(images), device=images.device))
-        final, noisy = self.denoise(features, initial, every_pair, noise_keys, noise)
-        return {"final": final, "initial": initial} | ({"noisy": noisy} if self.denoises_predictions else {})
+        estimates, noisy = self.denoise(features, initial, every_pair, noise_keys, noise)
+        return {"final": self.finish(estimates[0]), "initial": initial} | ({"noisy": noisy} if self.denoises_predictions else {})
 
-    def denoise(self, features: Maps, initial: Maps, image_index: Maps, noise_keys: Tensor, noise: float) -> tuple[Maps, Maps]:
-        """Final predictions of the pairs, and the noisy maps x_S that they were made from: task -> `(n_t, C, h, w)` twice.
+    def denoise(
+        self, features: Maps, initial: Maps, image_index: Maps, noise_keys: Tensor, noise: float
+    ) -> tuple[list[Maps], Maps]:
+        """Each step's estimate of the pairs' clean maps, and the noisy maps x_S that they were made from.
+
+        Both are task -> `(n_t, C, h, w)`; the estimates stand at their steps' index, so that the result is the first.
 
         Args:
             features: task -> `(B, width, h, w)` of the decoders.
@@ -78,10 +87,12 @@ class DiffusionNetwork(Method):
         condition = self._condition(features, initial)
         start = {task: self.start(features, initial)[task][index] for task, index in image_index.items()}
         state = noisy = {task: self._diffuse(task, x, draw) for task, x in start.items()}
+        estimates: list[Maps] = []
         for step in range(self.schedule.steps - 1, -1, -1):
-            estimate = self.denoiser(state, step, condition, image_index)
-            state = self._advance(state, estimate, step, draw)
-        return self.finish(state), noisy
+            estimates.insert(0, self.denoiser(state, step, condition, image_index))
+            if step:
+                state = self._advance(state, estimates[0], step, draw)
+        return estimates, noisy
 
     @abstractmethod
     def start(self, features: Maps, initial: Maps) -> Maps:
@@ -108,8 +119,8 @@ class DiffusionNetwork(Method):
         return self.schedule.signal * x + self.schedule.noise * draw(task, self.schedule.steps, tuple(x.shape[1:]))
 
     def _advance(self, state: Maps, estimate: Maps, step: int, draw: Draw) -> Maps:
-        """x_t and the estimate of x_0 -> x_{t-1}; the estimate itself at the last step or with the paper's `direct` sampler."""
-        if step == 0 or self.options.sampler == "direct":
+        """x_t and the estimate of x_0 -> x_{t-1}, t > 0; the estimate itself with the paper's `direct` sampler."""
+        if self.options.sampler == "direct":
             return estimate
         p = self.schedule.posteriors[step - 1]
         return {

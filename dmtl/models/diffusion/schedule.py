@@ -50,6 +50,12 @@ def make_schedule(steps: int, kind: str, start: float, end: float) -> Schedule:
     return Schedule(float(np.sqrt(kept[-1])), float(np.sqrt(1 - kept[-1])), posteriors)
 
 
+def signal_to_noise(steps: int, kind: str, start: float, end: float) -> np.ndarray:
+    """abar / (1 - abar) at each of the S step indices, float64, from the least noisy on."""
+    kept = np.cumprod(1 - variances(steps, kind, start, end))
+    return kept / (1 - kept)
+
+
 def _posterior(beta: float, kept: float, kept_before: float) -> Posterior:
     return Posterior(
         predicted=float(beta * np.sqrt(kept_before) / (1 - kept)),

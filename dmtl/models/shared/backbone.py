@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model, get_model_weights, list_models
 
 from dmtl.config import NetworkConfig, Normalisation
 from dmtl.errors import UserError, nearest
+from dmtl.models.shared.resnets import get_model, get_model_weights, list_models
 
 STRIDES = [4, 8, 16, 32]
 RESNETS = "resnet*"

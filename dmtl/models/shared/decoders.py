@@ -1,7 +1,8 @@
 """Per-task decoders: basic residual blocks and a 1x1 head (the paper's Section 4.1, docs/methods.md, "The shared trunk")."""
 
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
+
+from dmtl.models.shared.resnets import BasicBlock
 
 
 def decoder(width: int, blocks: int) -> nn.Sequential:

@@ -22,10 +22,19 @@ class Method(nn.Module, ABC):
 
     A method is one file in `dmtl/models/` that has its name and offers `build(network: dmtl.config.NetworkConfig) -> Method`.
     `forward` takes a `Batch` and returns task -> scalar training loss, only of tasks that the batch labels. It may add a term
-    of its own under a name that is no task; no task weight multiplies that.
+    of its own under a name that is no task; no task weight multiplies that, but that of `<term>/<task>` is the task's.
+
+    Attributes:
+        balance: which balance of `optim.balance` is the method's own, whatever `optim` says; None leaves it to that.
+        every_image: whether a training also sees the images that carry no label of its tasks.
+        figures: names under which `forward` also returns what is no loss, for the history alone.
+        training_only: submodules that `maps` never uses; a model folder leaves them out.
     """
 
-    every_image = False  # whether a training also sees the images that carry no label of its tasks
+    balance: str | None = None
+    every_image = False
+    figures: tuple[str, ...] = ()
+    training_only: tuple[str, ...] = ()
 
     def __init__(self, network: NetworkConfig) -> None:
         super().__init__()
@@ -47,9 +56,18 @@ class Method(nn.Module, ABC):
         """Predictions `(B, C, h, w)` at the network's own resolution: `final`, where a method predicts twice `initial`, and where
         it denoises predictions `noisy`, what it starts from."""
 
+    def ceiling(self, labels: Maps) -> Maps:
+        """The best that the method could predict of test labels, task -> `(B, 1 or C, H, W)`, where what it learns stands for
+        them and loses something: task -> `(B, C, H, W)` logits or values. Empty for most, which could predict anything."""
+        return {}
+
     def trainings(self) -> Iterator[tuple[str, "Method"]]:
         """The networks to be trained one after the other: (name, network); most methods are a single network."""
         yield "all", self
+
+    def begin(self) -> None:
+        """Called once on each network of `trainings` before its optimiser is made, when those before it have ended; a training
+        that goes on skips it. What it changes is therefore what a checkpoint keeps: values of parameters and buffers."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What the optimiser is made of: groups of `params`; one with a `rate`, epoch (from 0) -> learning rate, follows that

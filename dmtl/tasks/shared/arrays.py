@@ -17,7 +17,7 @@ def any_of_pixels(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.maximum.reduceat(np.maximum.reduceat(label, rows, axis=0), columns, axis=1)
 
 
-def on_canvas(array: np.ndarray, size: tuple[int, int], fill: int) -> np.ndarray:
+def on_canvas(array: np.ndarray, size: tuple[int, int], fill: float) -> np.ndarray:
     """`(h, w, ...)` at the top left of a canvas of `size` (height, width) filled with `fill`."""
     if array.shape[:2] == size:
         return array

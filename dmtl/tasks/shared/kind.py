@@ -24,12 +24,13 @@ IGNORE = 255  # in every label that a network is trained or scored on: this pixe
 class Kind(ABC):
     """How the labels of a task are stored, moved by augmentation, learned, decoded, scored and shown.
 
-    Arrays of labels and maps are `(H, W)` or `(H, W, C)`, tensors `(C, H, W)`. Labels of continuous kinds hold 0 in every channel
-    where they are invalid, until `hide_invalid` makes that 255; labels of the others hold 255 from the start.
+    Arrays of labels and maps are `(H, W)` or `(H, W, C)`, tensors `(C, H, W)`. Labels of continuous kinds hold `fill` in every
+    channel where they are invalid, until `hide_invalid` makes that 255; labels of the others hold 255 from the start.
 
     Attributes:
         continuous: values are regressed, not classes told apart.
         indexed: a map holds class numbers, which have colours and names.
+        outputs: channels of a network's output, where neither a task nor its classes say how many.
         interpolation: how a zoom that interpolates resamples the label.
         metric, metric_title, unit, lower_is_better, decimals: the headline metric, and how it is printed.
         high, largest_error, value_unit: the values that pictures tell apart, from 0 up, where a task says nothing of its own.
@@ -38,6 +39,7 @@ class Kind(ABC):
 
     continuous: ClassVar[bool] = False
     indexed: ClassVar[bool] = False
+    outputs: ClassVar[int] = 1
     interpolation: ClassVar[str] = "nearest"
     metric: ClassVar[str]
     metric_title: ClassVar[str]
@@ -65,9 +67,14 @@ class Kind(ABC):
         return 1
 
     @property
-    def fill(self) -> int:
+    def fill(self) -> float:
         """What a label holds beyond its image."""
         return 0 if self.continuous else IGNORE
+
+    def no_label(self, size: tuple[int, int], outputs: int) -> np.ndarray:
+        """A label of `size` (height, width) in which no pixel counts, for an image that has none."""
+        channels = self.label_channels(outputs)
+        return np.full(size if channels == 1 else (*size, channels), self.fill, np.float32 if self.continuous else np.uint8)
 
     def resized(self, label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """A label at `size` (height, width); from the nearest pixels."""

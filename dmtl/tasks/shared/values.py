@@ -16,7 +16,7 @@ SCALE = "viridis"
 
 
 class Values(Kind):
-    """Labels are float32 as the benchmark stores them, 0 = invalid in all channels; the loss is the masked L1."""
+    """Labels are float32 as the benchmark stores them; the loss is the masked L1."""
 
     continuous, metric, metric_title, unit, lower_is_better = True, "abs_error", "absErr", "as stored", True
 
