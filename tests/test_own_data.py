@@ -1,5 +1,6 @@
 """The whole way of one's own images: from folders to predictions."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -20,9 +21,12 @@ from dmtl.data.shards import Shard
 from dmtl.evaluation.evaluate import evaluate
 from dmtl.evaluation.gallery import make_gallery
 from dmtl.files import write_json
+from dmtl.launch.overrides import check
 from dmtl.models import load_model, read_description
 from dmtl.prepare.obtain import Raw
 from dmtl.prepare.shards import build_shards
+from dmtl.report.costs import Costs
+from dmtl.report.tables import write_report
 from dmtl.training.loop import train
 
 
@@ -95,6 +99,37 @@ def test_scores_are_over_the_images_that_have_the_label(parts: Project) -> None:
     assert result["images"] == 6
     assert result["labels"] == {"flow": 3, "semseg": 3, "depth": 2, "normals": 3}
     assert all(np.isfinite(value) for scores in result["metrics"]["final"].values() for value in scores.values())
+
+
+def test_commands_know_the_benchmark(parts: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`evaluate` gives what the stage gave, `data` finds every file, and a value set for a launch is checked by its recipe."""
+    [key] = [key for key in for_report(parts).cells if "mtl_baseline" in key]
+    monkeypatch.chdir(parts.paths.root)
+    main(["evaluate", str(parts.paths.model(key)), "--benchmark", "parts", "--json"])
+    printed, stored = json.loads(capsys.readouterr().out), json.loads(parts.paths.result(key).read_text())
+    assert printed["metrics"] == stored["metrics"]
+    main(["data", "--verify"])
+    said = capsys.readouterr().out
+    assert "train: 12 images" in said
+    assert "missing" not in said.partition("ImageNet")[0]
+    assert "52 unchanged" in said
+    check(parts)
+
+
+def test_the_report_has_one_table_of_ones_own(parts: Project) -> None:
+    write_report(for_report(parts), parts.paths, None, trained=Costs(parts).figures)
+    reports = parts.paths.reports()
+    tables = {f"scores.{ending}": (reports / f"scores.{ending}").read_text() for ending in ("csv", "md", "tex")}
+    assert {path.name for path in reports.iterdir()} == {"index.html", "summary.json", *tables}
+    rows = list(csv.DictReader(tables["scores.csv"].splitlines()))
+    [key] = [key for key in for_report(parts).cells if "mtl_baseline" in key]
+    metrics = json.loads(parts.paths.result(key).read_text())["metrics"]["final"]
+    ours = {row["task"]: float(row["ours"]) for row in rows if row["method"] == "mtl_baseline" and row["task"]}
+    assert ours == {task: pytest.approx(next(iter(values.values()))) for task, values in metrics.items()}
+    page = (reports / "index.html").read_text()
+    for text in (page, tables["scores.tex"]):
+        assert "Of 6 test images have a label: flow 3, semseg 3, depth 2, normals 3." in text
+    assert "the paper's figure" not in page
 
 
 def test_a_model_predicts_without_the_project(parts: Project, tmp_path: Path) -> None:

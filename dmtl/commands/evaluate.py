@@ -21,13 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    project = project_of(arguments)
     benchmark(arguments.benchmark)  # an unknown name ends before any work
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import Share, evaluate
     from dmtl.inference.folding import load_for_inference
     from dmtl.models import read_description
 
-    shard = Shard(project_of(arguments).paths.shard(arguments.benchmark, "val"))
+    shard = Shard(project.paths.shard(arguments.benchmark, "val"))
     folder, precision = arguments.model, arguments.precision
     description, share = read_description(folder), Share.parse(arguments.share)
     images = evaluate(

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dmtl.benchmarks import Benchmark, benchmark
-from dmtl.benchmarks.folder import described_benchmark
-from dmtl.benchmarks.shared.sample import Sample
+from dmtl.benchmarks import benchmark
+from dmtl.benchmarks.folder import described_tasks
+from dmtl.benchmarks.shared.sample import Fit, Sample
 from dmtl.data.loading import noise_key
 from dmtl.data.transforms import centred, normalise
 from dmtl.errors import UserError
@@ -28,7 +28,7 @@ from dmtl.models import read_description
 from dmtl.models.shared.method import Method
 from dmtl.parallel import Pool, processes_for
 from dmtl.pictures.read import distinct_names, find_images, image_or_problem
-from dmtl.tasks import Kind
+from dmtl.tasks import Kind, Task
 from dmtl.tasks.shared.pixels import upsample
 
 MOST_PROCESSES = 4  # a large photo's maps take half a gigabyte in each
@@ -40,7 +40,8 @@ class Predictor:
     """A trained network and what it needs to know about its images."""
 
     model: Method
-    benchmark: Benchmark
+    tasks: tuple[Task, ...]
+    fit: Fit
     size: tuple[int, int]
     seed: int
 
@@ -63,8 +64,11 @@ class Predictor:
                 'again, or add "benchmark": NAME and "size": [height, width] of its training images'
             )
         model = load_for_inference(folder, precision).to("cuda" if torch.cuda.is_available() else "cpu")
-        shown = described_benchmark(described) if (described := about.get("described")) else benchmark(name)
-        return cls(model, shown, (size[0], size[1]), int(about.get("seed") or 0))
+        if (own := about.get("described")) is None:
+            tasks, fit = benchmark(name).tasks, benchmark(name).fit
+        else:  # a user's own benchmark, which its models describe
+            tasks, fit = described_tasks(own), own["fit"]
+        return cls(model, tasks, fit, (size[0], size[1]), int(about.get("seed") or 0))
 
     @torch.no_grad()
     def __call__(self, image: np.ndarray, name: str) -> ImageMaps:
@@ -74,7 +78,7 @@ class Predictor:
             image: `(H, W, 3)` uint8 RGB.
             name: what the inference noise is drawn from; a test image's id gives the noise that it is scored with.
         """
-        content = Sample(image, {}).brought_to(self.size, self.benchmark.fit, ()).image
+        content = Sample(image, {}).brought_to(self.size, self.fit, ()).image
         rows, columns = centred(self.size, content.shape[:2])
         canvas = torch.zeros(1, 3, *self.size)
         canvas[0, :, rows, columns] = normalise(
@@ -150,4 +154,4 @@ def _predicted(
             tell(image)
         else:
             maps = predictor(image, path.stem)
-            yield PredictedImage(out / name, str(path), image, predictor.benchmark.tasks, maps)
+            yield PredictedImage(out / name, str(path), image, predictor.tasks, maps)

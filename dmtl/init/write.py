@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from dmtl.config import Project, for_report, for_training, load_own
+from dmtl.config import Project, for_download, for_report, for_training
 from dmtl.errors import UserError
 from dmtl.files import CLONE, write_json
 from dmtl.init.pipeline import pipeline_text
@@ -40,14 +40,14 @@ def write_project(folder: Path, own: Content, plan: Plan, places: Mapping[str, P
         inventory: what files there are, for JSON.
 
     Raises:
-        UserError: the folder exists or cannot be written, or git or DVC refuse.
+        UserError: the folder exists or cannot be written.
     """
     if folder.exists():
         raise UserError(f"{folder} exists: take another name, or say 'dmtl init {folder}' alone to look at its images again")
     making = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         making.mkdir(parents=True)
-        _write_all(making, folder, own, plan, places, inventory)
+        _write_all(making, own, plan, places, inventory)
         _dvc_project(making)
         making.rename(folder)
     except OSError as error:
@@ -56,7 +56,7 @@ def write_project(folder: Path, own: Content, plan: Plan, places: Mapping[str, P
         shutil.rmtree(making, ignore_errors=True)
 
 
-def _write_all(making: Path, folder: Path, own: Content, plan: Plan, places: Mapping[str, Path], inventory: object) -> None:
+def _write_all(making: Path, own: Content, plan: Plan, places: Mapping[str, Path], inventory: object) -> None:
     _dump(
         making / "benchmark.yaml",
         own,
@@ -72,7 +72,7 @@ def _write_all(making: Path, folder: Path, own: Content, plan: Plan, places: Map
     project = Project(making)  # what was written is read once, so that no project begins with a fault
     for key in for_report(project).cells:
         for_training(project, key)
-    load_own(making)
+    for_download(project, own["name"])
 
 
 def _dvc_project(folder: Path) -> None:

@@ -190,7 +190,10 @@ class LocalRunner:
             raise UserError(f"the pool of workers died ({error or 'no answer'}): launch again, which goes on") from None
 
     def _note_death(self, run: Running) -> None:
-        """UserError when pools keep dying."""
+        """UserError when pools keep dying. Returns once the pool has ended: before, Python would ask it for the next worker."""
+        if run.pool is not None:
+            with suppress(ChildProcessError):  # it has been waited for already
+                os.waitid(os.P_PID, run.pool, os.WEXITED | os.WNOWAIT)
         self._dead.add(run.pool)
         if len(self._dead) == TRIES:
             raise UserError(f"the pool of workers was killed {TRIES} times: is the memory full? Launch again, which goes on")

@@ -31,7 +31,9 @@ def set_values(project: Project, overrides: Sequence[str]) -> None:
         project.block(key)
     with tempfile.TemporaryDirectory() as folder:
         tried = Path(folder)
-        shutil.copy(project.paths.root / "grid.yaml", tried)
+        for name in ("grid.yaml", "benchmark.yaml"):
+            if (project.paths.root / name).is_file():
+                shutil.copy(project.paths.root / name, tried)
         shutil.copy(params, tried)
         try:
             apply_overrides(tried / "params.yaml", list(overrides))

@@ -22,7 +22,8 @@ def inventory(project: Project, verify: bool = False) -> str:
         verify: also hash every listed file again, which reads all of them.
     """
     lines: list[str] = []
-    for name in project.block(f"scales.{project.paths.scale}.data"):
+    own = project.own
+    for name in [own.name] if own else project.block(f"scales.{project.paths.scale}.data"):
         raw = Raw(name, *for_download(project, name), project.paths)
         lines += [f"{name}: source {raw.data.source}", *(f"  {line}" for line in _benchmark(raw, verify))]
     return "\n".join([*lines, "ImageNet weights:", *(f"  {line}" for line in _weights())])
@@ -51,8 +52,9 @@ def _images(raw: Raw, root: Path) -> Generator[str, None, bool]:
     for split in SPLITS:
         ids, published = raw.ids(root, split), 0 if raw.synthetic else raw.benchmark.images.get(split, 0)
         files = dict.fromkeys(file for k in ids for file in raw.benchmark.files(root, split, k))
-        absent = {file: None for file in files if not (root / file).is_file()}
-        size = sum((root / file).stat().st_size for file in files if file not in absent)
+        paths = {file: raw.benchmark.place(root, file) for file in files}
+        absent = {file: None for file, path in paths.items() if not path.is_file()}
+        size = sum(path.stat().st_size for file, path in paths.items() if file not in absent)
         gap = f", files missing: {len(absent)}, such as {next(iter(absent))}" if absent else ""
         yield f"{split}: {len(ids)} {f'of {published} ' if published else ''}images, {_bytes(size)}{gap}"
         incomplete |= bool(absent) or len(ids) < published
@@ -79,7 +81,7 @@ def _listed(raw: Raw, verify: bool) -> Iterator[str]:
     yield f"verified: {len(files)} files were listed with their SHA-256 in {manifest}; shards are built from just those"
     if verify:
         root = raw.location()
-        changed = [name for name, record in files.items() if not _same(root / name, record)]
+        changed = [name for name, record in files.items() if not _same(raw.benchmark.place(root, name), record)]
         yield f"verified now: {len(files) - len(changed)} unchanged" + (f", {len(changed)} not, {changed[0]}" if changed else "")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dmtl.benchmarks import benchmark
+from dmtl.benchmarks import benchmark, read_own
 from dmtl.config import Cell, Grid, Paths, Project, for_report
 from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
 from dmtl.files import file_sha256, flat, read_json
@@ -140,6 +140,7 @@ def main() -> None:
     os.nice(19)
     quiet_mlflow()
     project = Project(arguments.project)
+    read_own(project.paths.root)
     watch = threading.Timer(GIVE_UP, _give_up)
     watch.daemon = True
     watch.start()

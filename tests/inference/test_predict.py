@@ -354,4 +354,5 @@ def test_a_training_says_what_predict_needs(tiny: Path) -> None:
     project = Project(tiny)
     train(for_training(project, "nyud-full-constant"), project.paths)
     predictor = Predictor.load(project.paths.model("nyud-full-constant"))
-    assert (predictor.benchmark.name, predictor.size, predictor.seed) == ("nyud", (32, 64), 0)
+    assert (predictor.tasks, predictor.fit) == (benchmark_of("nyud").tasks, benchmark_of("nyud").fit)
+    assert (predictor.size, predictor.seed) == ((32, 64), 0)

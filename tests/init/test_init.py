@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import yaml
 from helpers.own_data import ALL, SIZE, make_collection, scene, store
+from helpers.project import ROOT
 from PIL import Image
 
 from dmtl.__main__ import main
 from dmtl.benchmarks import read_own
 from dmtl.benchmarks.folder.guess import guess
 from dmtl.config import Project, for_report, for_training
-from dmtl.init.look import Label
+from dmtl.init.look import Label, look, splits_of
 from dmtl.init.recipe import Machine, canvas, plan
 
 CPU, GPU = Machine(gpu=False, bfloat16=False, weights=True), Machine(gpu=True, bfloat16=True, weights=True)
@@ -478,7 +479,7 @@ def test_a_fault_of_benchmark_yaml_is_one_line_that_names_the_key(
     assert said in line
 
 
-def test_100_000_files_are_listed_in_seconds(tmp_path: Path) -> None:
+def test_a_folder_of_many_files_is_listed_whole(tmp_path: Path) -> None:
     from dmtl.benchmarks.folder.listing import PHOTOS, files_of
 
     folder = _made(tmp_path / "image")
@@ -488,8 +489,6 @@ def test_100_000_files_are_listed_in_seconds(tmp_path: Path) -> None:
 
 
 def test_a_photo_whose_end_is_missing_is_found_without_decoding_it(tmp_path: Path) -> None:
-    from dmtl.init.look import look, splits_of
-
     for k in range(3):
         noise = np.random.default_rng(k).integers(0, 256, (200, 200, 3)).astype(np.uint8)
         store(tmp_path / "image", f"{k}", noise, ".jpg")
@@ -497,3 +496,32 @@ def test_a_photo_whose_end_is_missing_is_found_without_decoding_it(tmp_path: Pat
     _truncate(tmp_path / "image" / "1.jpg", by=5000)
     [broken] = look(tmp_path, splits_of(tmp_path), workers=0).broken
     assert broken.faults == [f"{tmp_path / 'image' / '1.jpg'} is truncated: its end is missing"]
+
+
+def test_values_of_rare_labels_are_looked_at_and_damage_is_told_wherever_it_is(tmp_path: Path) -> None:
+    """Of many images few have a depth; in others the header of a label is damaged, which is all that is read of most."""
+    for k in range(450):
+        store(tmp_path / "image", f"{k:03}", np.full((4, 4, 3), k % 256, np.uint8))
+        store(tmp_path / "height", f"{k:03}", np.full((4, 4), 1000 + k, np.uint16))
+    store(tmp_path / "far", "001", np.arange(16, dtype=np.uint16).reshape(4, 4) * 999)
+    (tmp_path / "height" / "001.png").write_bytes(b"no picture")
+    (tmp_path / "height" / "003.png").write_bytes(b"no picture")
+    seen = look(tmp_path, splits_of(tmp_path), workers=0)
+    assert seen.of("far")[0].values is not None
+    assert len(seen.broken) == 2
+    assert all("is truncated or no PNG" in fault for image in seen.broken for fault in image.faults)
+
+
+def test_stages_of_own_data_watch_its_description_and_its_files(data: Path, tmp_path: Path) -> None:
+    _init(tmp_path / "boxes", "--data", data)
+    stages = yaml.safe_load((tmp_path / "boxes" / "dvc.yaml").read_text())["stages"]
+    download, shards, train = (stages[name]["do"] for name in ("download", "shards", "train"))
+    assert {"benchmark.yaml", "inventory.json"} <= set(download["deps"])
+    assert "benchmark.yaml" in shards["deps"]
+    assert download["params"] == shards["params"] == ["seed"]
+    for stage in (download, shards, train):
+        for dep in stage["deps"]:
+            if "$" not in dep and dep.startswith(".."):
+                assert (tmp_path / "boxes" / dep).exists(), dep
+    script = train["cmd"].split()[1]
+    assert (tmp_path / "boxes" / script).resolve() == ROOT / "stages" / "train.py"

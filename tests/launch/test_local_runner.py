@@ -95,9 +95,6 @@ def test_nothing_outlives_a_killed_launch_and_the_next_one_trains_nothing_twice(
     assert false.recorded() == _all(CELLS)
 
 
-@pytest.mark.xfail(
-    reason="a worker told to save by the death of its pool does not end, and the launch waits for it", strict=False, run=False
-)
 def test_a_pool_that_is_killed_is_started_again(false: FalseProject) -> None:
     false.plan(LONG, "wait")
     process = false.start("--workers", "1")

@@ -1,7 +1,6 @@
 """A user's own data set: no code, but a benchmark.yaml in the project's folder (docs/own-data.md)."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dmtl.benchmarks.benchmark import Benchmark
@@ -36,23 +35,9 @@ def own_benchmark(own: OwnBenchmark) -> Benchmark:
     )
 
 
-def described_benchmark(described: Mapping[str, Any]) -> Benchmark:
-    """A user's benchmark from what a shard or a model says of it, without its files: for pictures and predictions."""
-    tasks = {name: OwnTask.model_validate(about) for name, about in described["tasks"].items()}
-
-    def nowhere(root: Path, split: str, *_: str) -> Any:
-        raise NotImplementedError("only the description of this benchmark is here")
-
-    return Benchmark(
-        name=described["name"],
-        title=described["title"],
-        tasks=own_tasks(tasks),
-        fit=described["fit"],
-        ids=nowhere,
-        files=nowhere,
-        read=nowhere,
-        described=described,
-    )
+def described_tasks(described: Mapping[str, Any]) -> tuple[Task, ...]:
+    """The tasks of a user's benchmark from what a shard or a model says of it (`OwnBenchmark.described`)."""
+    return own_tasks({name: OwnTask.model_validate(about) for name, about in described["tasks"].items()})
 
 
 def own_tasks(tasks: Mapping[str, OwnTask]) -> tuple[Task, ...]:

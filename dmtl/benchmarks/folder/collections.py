@@ -35,7 +35,7 @@ class Collections:
         names = [
             listing.image_id(name if several else None, stem)
             for name, collection in self.own.collections.items()
-            for stem in listing.collection_splits(self._folder(root, name), collection)[split]
+            for stem in listing.collection_splits(local_path(root, name), collection)[split]
         ]
         if not names:
             raise UserError(
@@ -58,7 +58,7 @@ class Collections:
     def place(self, root: Path, file: str) -> Path:
         """Where a raw file is."""
         name, _, below = file.partition("/")
-        return self._folder(root, name) / below
+        return local_path(root, name) / below
 
     def labelled(self, root: Path, split: str, ids: Sequence[str]) -> np.ndarray:
         """`(N, T)` bool: which labels each image has."""
@@ -90,7 +90,7 @@ class Collections:
     def _found(self, root: Path, split: str, image: str) -> tuple[str, dict[str, str]]:
         """The raw file of an image, and of each label that it has."""
         name, stem, collection = self._whose(image)
-        folder = listing.split_folder(self._folder(root, name), collection, split)
+        folder = listing.split_folder(local_path(root, name), collection, split)
         below = listing.split_folder(Path(name), collection, split).as_posix()
         photo = listing.files_of(folder / listing.IMAGES, listing.PHOTOS).get(stem)
         if photo is None:
@@ -105,6 +105,3 @@ class Collections:
     def _whose(self, image: str) -> tuple[str, str, Collection]:
         name, stem = listing.stem_of(image, self.own.collections)
         return name, stem, self.own.collections[name]
-
-    def _folder(self, root: Path, collection: str) -> Path:
-        return local_path(root, collection)
