@@ -1,11 +1,11 @@
 """The record of one device, written after every measurement, so that an interrupted one goes on where it was."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dmtl import __version__
 from dmtl.config import Project
 from dmtl.files import digest, read_json, write_json
 from dmtl.hardware.machine import as_file_name, name_of
@@ -31,7 +31,7 @@ class Record:
         suffix = "" if scale == "paper" else f"-{scale}"
         self.file: Path = folder_of(project.paths.root) / f"{as_file_name(name)}{suffix}.json"
         head = {
-            "device": {"name": name, "type": device.type, "torch": torch.__version__, "dmtl": version("dmtl")},
+            "device": {"name": name, "type": device.type, "torch": torch.__version__, "dmtl": __version__},
             "scale": scale,
             "settings": digest({key: project.params.get(key) for key in WATCHED})[:12],
         }

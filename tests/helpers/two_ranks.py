@@ -21,9 +21,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dmtl.data.batch import Batch
 from dmtl.training.devices import synchronise_batch_norm
-from helpers.devices import full_float32
+from helpers.devices import full_float32, reduce_batch_norm
 from helpers.networks import NYUD, batch_of, fresh
-from helpers.two_processes import ReducedBatchNorm
 
 METHOD, CHANNELS = "diffusion_feature", {"semseg": 1, "depth": 1, "normals": 3}
 
@@ -53,7 +52,8 @@ def work(rank: int, kind: str, file: str, out: str) -> None:
     dist.init_process_group("nccl" if several else "gloo", init_method=f"file://{file}", rank=rank, world_size=2)
     with full_float32():
         network = fresh(METHOD).to(device).train()
-        synchronise_batch_norm(network, SimpleNamespace(world_size=2)) if kind == "cuda" else _reduce(network)
+        synchronise = synchronise_batch_norm if kind == "cuda" else reduce_batch_norm
+        synchronise(network, SimpleNamespace(world_size=2))
         wrapped = DistributedDataParallel(network, [device] if kind == "cuda" else None, find_unused_parameters=True)
         ours = gradients(wrapped, share(batch_of("randomlabels"), rank).to(device))
         expected = gradients(fresh(METHOD).to(device).train(), batch_of("randomlabels").to(device))
@@ -61,12 +61,6 @@ def work(rank: int, kind: str, file: str, out: str) -> None:
     difference = max(float((ours[name] - g).abs().max()) for name, g in expected.items())
     Path(f"{out}{rank}").write_text(str(difference / largest))
     dist.destroy_process_group()
-
-
-def _reduce(network: torch.nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.__class__ = ReducedBatchNorm
 
 
 if __name__ == "__main__":
