@@ -36,7 +36,7 @@ ASSUMED = (
     "Not counted: evaluation, further views of an image, networks that only training has."
 )
 MEASURED = (
-    "Measured: a step of each network at random data, not faster than images are loaded; a network that was not measured is taken "
+    "Measured: a step of each network at random data, not faster than images are loaded; one that was not measured is taken "
     "to compute as fast as the others of its benchmark.\nNot counted: evaluation."
 )
 

@@ -116,15 +116,16 @@ def test_a_training_goes_on_on_another_device(
     trained(slow, cell, CPU)
     expected = load_model(Project(slow).paths.model(cell)).state_dict()
     shutil.rmtree(Project(slow).paths.model(cell))
-    with monkeypatch.context() as patched, pytest.raises(SystemExit):
-        original = loop.Run.__init__
+    original = loop.Run.__init__
 
-        def told_to_stop(run: loop.Run, *arguments: object) -> None:
-            original(run, *arguments)  # type: ignore[arg-type]
-            os.kill(os.getpid(), signal.SIGTERM)
+    def told_to_stop(run: loop.Run, *arguments: object) -> None:
+        original(run, *arguments)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGTERM)
 
+    with monkeypatch.context() as patched:
         patched.setattr(loop.Run, "__init__", told_to_stop)
-        trained(slow, cell, device)
+        with pytest.raises(SystemExit):
+            trained(slow, cell, device)
     assert len(trained(slow, cell, CPU)) == 5, "one of six steps was done elsewhere"
     for name, weight in load_model(Project(slow).paths.model(cell)).state_dict().items():
         torch.testing.assert_close(weight, expected[name], rtol=1e-4, atol=1e-5)
