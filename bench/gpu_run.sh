@@ -15,7 +15,7 @@ out=${1:-$kit/out}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 cd "$kit"
-export DMTL_TRACKING=off PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$kit:$kit/packages"
+export DMTL_TRACKING=off PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$kit:$kit/packages" DMTL_TINY_SHARDS="$kit/tiny"
 cells=${CELLS:-nyud-onelabel-diffusion_feature nyud-onelabel-xtc pascal-onelabel-invpt}
 study=${STUDY:-nyud-onelabel-mtl_baseline-tf_efficientnet_lite0 nyud-onelabel-diffusion_feature-tf_efficientnet_lite0}
 failed=()

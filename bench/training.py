@@ -1,8 +1,9 @@
 """Our training step and inference against the plain per-sample loop (bench/plain.py): `python bench/training.py [--small]`.
 
 Feature Diffusion on PASCAL's shapes: a step of six one-label images of 256x256, inference of one image of 512x512, float32 and
-bfloat16, on the GPU if there is one. Every figure comes from a process of its own, whose peak memory is its own too; the best of `--repeat` counts. Prints
-the ratios, the peak memory and the share of the machine's measured peak (the best of some matrix products in that precision).
+bfloat16, on the GPU if there is one. Every figure comes from a process of its own, whose peak memory is its own too; the best
+of `--repeat` counts. Prints the ratios, the peak memory and the share of the machine's measured peak (the best of some matrix
+products in that precision).
 """
 
 import argparse

@@ -10,8 +10,6 @@ from pathlib import Path
 from dmtl.config import IMAGENET, Data, Paths, Project, TrainingConfig, for_download
 from dmtl.data.loading import TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
-from dmtl.prepare.obtain import Raw
-from dmtl.prepare.shards import build_shards
 
 WORKERS = (0, 1, 2, 4, 8, 12)
 SCENES = 8  # batches' worth of synthetic images where there is no shard
@@ -54,6 +52,9 @@ def _shard(project: Project, training: TrainingConfig) -> Iterator[Shard]:
     if own.is_file():
         yield Shard(own)
         return
+    from dmtl.prepare.obtain import Raw  # what reads raw files is needed here alone, and not everywhere there
+    from dmtl.prepare.shards import build_shards
+
     with tempfile.TemporaryDirectory() as folder:
         wanted, seed = for_download(project, name)
         scenes = Data(source="synthetic", size=wanted.size, train=SCENES * training.recipe.batch, val=1)

@@ -37,12 +37,12 @@ def _measured(work: Work) -> Any:
     try:
         return work.measure()
     except UserError as error:
-        if work.part in ("peaks", "loading"):
+        if work.part == "peaks":
             raise
         return {"failed": str(error)}
     except (RuntimeError, OSError, ImportError) as error:  # of memory, of the compiler
-        if work.part in ("peaks", "loading"):
-            raise UserError(f"{work.part} of {work.key} cannot be measured here: {_one_line(error)}") from None
+        if work.part == "peaks":
+            raise UserError(f"the peak in {work.key} cannot be measured here: {_one_line(error)}") from None
         return {"failed": _one_line(error)}
     finally:
         _clear()

@@ -56,7 +56,7 @@ def _megabytes(entry: Mapping[str, Any]) -> str:
 
 
 def _failures(measured: Measured) -> Iterator[str]:
-    for part in ("steps", "images"):
+    for part in ("loading", "steps", "images"):
         for key, entry in measured.content[part].items():
             if "failed" in entry:
                 yield f"failed: {key} ({part}): {entry['failed']}"
@@ -64,7 +64,7 @@ def _failures(measured: Measured) -> Iterator[str]:
 
 def _loading(measured: Measured, name: str) -> Iterator[str]:
     rates = measured.content["loading"].get(name, {})
-    if rates:
+    if rates and "failed" not in rates:
         each = ", ".join(f"{rate:.0f} with {workers}" for workers, rate in rates.items())
         yield f"loading, {name}: images a second by loading processes: {each}"
 

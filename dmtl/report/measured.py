@@ -62,9 +62,10 @@ class Measured:
 
     def workers(self, benchmark: str) -> tuple[int, float] | None:
         """The fewest loading processes that give nearly the most images a second, and how many those are."""
-        rates = {int(workers): rate for workers, rate in self.content["loading"].get(benchmark, {}).items()}
-        if not rates:
+        loading = self.content["loading"].get(benchmark)
+        if not loading or "failed" in loading:
             return None
+        rates = {int(workers): rate for workers, rate in loading.items()}
         enough = max(rates.values()) / LEAST_GAIN
         return next((workers, rate) for workers, rate in sorted(rates.items()) if rate >= enough)
 
