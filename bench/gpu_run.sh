@@ -55,7 +55,7 @@ train() { # PROJECT CELL
 part tests "$python" -m pytest -q -p no:cacheprovider -o addopts= -m "not long" tests/gpu
 # shellcheck disable=SC2086
 part hardware "$python" -m dmtl hardware --minutes "${MINUTES:-10}" ${HARDWARE:-}
-cp reports/hardware/*.json "$out" || failed+=("no record")
+cp "${RECORDS:-.}"/reports/hardware/*.json "$out" || failed+=("no record")
 for cell in $cells; do train demo "$cell"; done
 if [[ -d study/data/shards ]]; then
     for cell in $study; do train study "$cell"; done

@@ -5,9 +5,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # for `helpers`, where this is the script
 
-from helpers.project import tiny_params, write_project
-
 from dmtl.config import Project, for_shards
+from helpers.project import tiny_params, write_project
 
 
 def make_tiny_shards(folder: Path) -> None:
