@@ -11,6 +11,25 @@ from typing import Any
 from dmtl.errors import UserError
 
 CLONE = Path(__file__).resolve().parents[1]  # the repository that the package lies in
+COPIES = (".dvc", "tmp", "exps")  # where DVC makes the copies that `dvc exp run --temp` and `--queue` work in, and deletes
+
+
+def original(folder: Path) -> Path:
+    """The folder that lasts: of a copy in which DVC runs an experiment the checkout that it was made of, else the folder itself.
+
+    What belongs to a machine and not to an experiment lies there: MLflow's database, `local.yaml`, downloads, checkpoints.
+
+    Args:
+        folder: a project's folder or a clone's root.
+    """
+    folder = folder.resolve()
+    for above in folder.parents:
+        if above.parts[-len(COPIES) :] == COPIES:
+            project = above.parents[len(COPIES) - 1]  # the DVC project; a copy is one of the whole git repository around it
+            if (folder / ".dvc").exists() and folder.parent != above:
+                return project
+            return next((place for place in (project, *project.parents) if (place / ".git").exists()), project)
+    return folder
 
 
 @contextmanager

@@ -14,6 +14,7 @@ def evaluate_cell(project: Project, cell: str) -> None:
     from dmtl.evaluation.gallery import make_gallery
     from dmtl.files import read_json, write_json
     from dmtl.models import load_model, read_description
+    from dmtl.tracking import scores
 
     folder = project.paths.model(cell)
     model, description = load_model(folder), read_description(folder)
@@ -22,6 +23,7 @@ def evaluate_cell(project: Project, cell: str) -> None:
     make_gallery(model, shard, description).save(project.paths.gallery(cell))
     images.save(project.paths.statistics(cell))
     write_json(project.paths.result(cell), images.result() | {"history": read_json(folder / "history.json", list)})
+    scores.start(project, cell)
 
 
 if __name__ == "__main__":
