@@ -23,13 +23,16 @@ def original(folder: Path) -> Path:
         folder: a project's folder or a clone's root.
     """
     folder = folder.resolve()
-    for above in folder.parents:
-        if above.parts[-len(COPIES) :] == COPIES:
-            project = above.parents[len(COPIES) - 1]  # the DVC project; a copy is one of the whole git repository around it
-            if (folder / ".dvc").exists() and folder.parent != above:
-                return project
-            return next((place for place in (project, *project.parents) if (place / ".git").exists()), project)
+    copy = _repository(folder)
+    for above in copy.parents if copy else ():
+        if above.parts[-len(COPIES) :] == COPIES and (repository := _repository(above)):
+            return repository / folder.relative_to(copy or folder)
     return folder
+
+
+def _repository(folder: Path) -> Path | None:
+    """The git repository that a folder lies in."""
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), None)
 
 
 @contextmanager

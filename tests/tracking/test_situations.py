@@ -1,6 +1,7 @@
 """MLflow as people run it: experiments in copies, checkouts that move, folders with any name, servers, and what a run tells."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -103,38 +104,42 @@ def test_where_artifacts_go(tmp_path: Path, uri: str, place: str | None) -> None
     assert client.made == [("nyud", place and place.format(home=tmp_path.as_uri()))]
 
 
-def _copy(project: Path, name: str, below: str = "") -> Path:
-    """What DVC makes for `dvc exp run --temp`: a clone of the repository, without what git ignores."""
-    copy = project / ".dvc" / "tmp" / "exps" / name / below
-    (copy / ".dvc").mkdir(parents=True)
+def _copy(project: Path, *below: str) -> Path:
+    """What DVC makes for `dvc exp run --temp` or `--queue`: a clone of the repository, without what git ignores."""
+    copy = project.joinpath(".dvc", "tmp", "exps", *below)
+    (copy / ".git").mkdir(parents=True)
     return copy
 
 
-def test_the_checkout_that_an_experiments_copy_was_made_of(tmp_path: Path) -> None:
-    clone = tmp_path / ODD
-    (clone / ".git").mkdir(parents=True)
-    (clone / "study").mkdir()
-    assert original(_copy(clone, "tmp1")) == clone
-    study = _copy(clone / "study", "tmp2", "study")
-    assert original(study) == clone / "study"
-    assert original(study.parent) == clone
-    for lasting in (clone, clone / "study", clone / ".dvc", tmp_path):
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A git repository, empty but for a folder."""
+    (tmp_path / ODD / ".git").mkdir(parents=True)
+    (tmp_path / ODD / "study").mkdir()
+    return tmp_path / ODD
+
+
+@pytest.mark.parametrize("below", [("tmp1",), ("standalone", "tmp1")])
+def test_the_checkout_that_an_experiments_copy_was_made_of(clone: Path, tmp_path: Path, below: tuple[str, ...]) -> None:
+    assert original(_copy(clone, *below)) == clone
+    copy = _copy(clone / "study", *below)
+    assert original(copy / "study") == clone / "study"
+    assert original(copy) == clone
+    for lasting in (clone, clone / "study", clone / ".dvc", clone / ".dvc" / "tmp" / "exps", tmp_path):
         assert original(lasting) == lasting
-    assert not store.outlives(study)
+    assert not store.outlives(copy / "study")
     assert store.outlives(clone)
 
 
-def test_local_yaml_and_downloads_are_the_originals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clone, files = tmp_path / "clone", tmp_path / "files"
-    copy = _copy(clone, "tmp1")
-    (clone / "below").mkdir()
+def test_local_yaml_and_downloads_are_the_originals(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy, files = _copy(clone, "tmp1"), tmp_path / "files"
     files.mkdir()
     monkeypatch.delenv("DMTL_NYUD", raising=False)
-    with pytest.raises(UserError, match=f"write 'nyud: /its/folder' into {clone}/local.yaml"):
+    with pytest.raises(UserError, match=re.escape(f"write 'nyud: /its/folder' into {clone}/local.yaml")):
         local_path(copy, "nyud")
-    (clone / "local.yaml").write_text(f"nyud: {files}\ncityscapes: below\npascal:\n")
+    (clone / "local.yaml").write_text(f"nyud: {files}\ncityscapes: study\npascal:\n")
     assert local_path(copy, "nyud") == local_path(clone, "nyud") == files
-    assert local_path(copy, "cityscapes") == clone / "below"
+    assert local_path(copy, "cityscapes") == clone / "study"
     assert given_path(copy, "pascal") is None
     assert downloads_path(copy) == clone / "data" / "raw" / "downloads"
 
