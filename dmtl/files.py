@@ -57,9 +57,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a JSON file; equal content gives equal bytes."""
+    """Write a JSON file; equal content gives equal bytes.
+
+    Raises:
+        ValueError: a number is not finite, which JSON has no word for: None says that there is none.
+    """
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path, kind: type = dict) -> Any:

@@ -9,6 +9,7 @@ from dmtl.stage import run_stage
 def evaluate_cell(project: Project, cell: str) -> None:
     """Score a cell's model folder."""
     # Imported here: the processes that count boundaries start from this file and need no torch.
+    from dmtl.commands.shared.scores import warn_of_unscored
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import evaluate
     from dmtl.evaluation.gallery import make_gallery
@@ -20,6 +21,7 @@ def evaluate_cell(project: Project, cell: str) -> None:
     model, description = load_model(folder), read_description(folder)
     shard = Shard(project.paths.shard(description["benchmark"], "val"))
     images = evaluate(model, shard, description)
+    warn_of_unscored(images)
     make_gallery(model, shard, description).save(project.paths.gallery(cell))
     images.save(project.paths.statistics(cell))
     write_json(project.paths.result(cell), images.result() | {"history": read_json(folder / "history.json", list)})
