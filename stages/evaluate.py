@@ -13,18 +13,20 @@ def evaluate_cell(project: Project, cell: str) -> None:
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import evaluate
     from dmtl.evaluation.gallery import make_gallery
-    from dmtl.files import read_json, write_json
+    from dmtl.files import read_json, together, write_json
     from dmtl.models import load_model, read_description
     from dmtl.tracking import scores
 
     folder = project.paths.model(cell)
     model, description = load_model(folder), read_description(folder)
     shard = Shard(project.paths.shard(description["benchmark"], "val"))
-    images = evaluate(model, shard, description)
+    images, history = evaluate(model, shard, description), read_json(folder / "history.json", list)
     warn_of_unscored(images)
-    make_gallery(model, shard, description).save(project.paths.gallery(cell))
-    images.save(project.paths.statistics(cell))
-    write_json(project.paths.result(cell), images.result() | {"history": read_json(folder / "history.json", list)})
+    gallery = make_gallery(model, shard, description)
+    with together():
+        gallery.save(project.paths.gallery(cell))
+        images.save(project.paths.statistics(cell))
+        write_json(project.paths.result(cell), images.result() | {"history": history})
     scores.start(project, cell)
 
 
