@@ -27,7 +27,7 @@ from dmtl.inference.folding import load_for_inference
 from dmtl.models import read_description
 from dmtl.models.shared.method import Method
 from dmtl.parallel import Pool, processes_for
-from dmtl.pictures.read import distinct_names, find_images, image_or_problem
+from dmtl.pictures.read import distinct_names, find_images, image_or_problem, printable
 from dmtl.tasks import Kind, Task
 from dmtl.tasks.shared.pixels import upsample
 
@@ -135,7 +135,7 @@ def predict_files(
     files, problems = find_images(patterns)
     tell = tell or (lambda line: tqdm.write(f"error: {line}", file=sys.stderr))
     for problem in problems:
-        tell(problem)
+        tell(printable(problem))
     predictor, written = Predictor.load(folder, precision), 0
     needed = min(MOST_PROCESSES, processes_for(len(files))) if processes is None else processes
     with Pool(needed, "Predict with --processes 0", AHEAD) as pool, tqdm(files, "predicting", unit="image", disable=None) as bar:
@@ -151,7 +151,7 @@ def _predicted(
     """Those images, `(path, folder's name, image)`, that could be read; `tell` gets why the others could not."""
     for path, name, image in images:
         if isinstance(image, str):
-            tell(image)
+            tell(printable(image))
         else:
-            maps = predictor(image, path.stem)
-            yield PredictedImage(out / name, str(path), image, predictor.tasks, maps)
+            maps = predictor(image, printable(path.stem))
+            yield PredictedImage(out / name, printable(path), image, predictor.tasks, maps)

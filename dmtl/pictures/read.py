@@ -77,6 +77,11 @@ def image_or_problem(path: Path) -> np.ndarray | str:
         return str(error)
 
 
+def printable(text: object) -> str:
+    """Text with `?` for what of a file's name is no UTF-8 (Python's surrogates), which nothing can print or draw."""
+    return str(text).encode("utf-8", "replace").decode("utf-8")
+
+
 def _rgb(image: Image.Image) -> np.ndarray:
     if image.mode in SIXTEEN_BITS:
         values = np.asarray(image).astype(np.int64)
@@ -100,7 +105,7 @@ def distinct_names(paths: Iterable[Path]) -> list[str]:
     taken: set[str] = set()
     names = []
     for path in paths:
-        stem = re.sub(r"[^\w.-]", "_", path.stem).strip(".")[:LONGEST_NAME] or "image"
+        stem = re.sub(r"[^\w.-]", "_", printable(path.stem)).strip(".")[:LONGEST_NAME] or "image"
         name, number = stem, 1
         while name.casefold() in taken:
             number += 1

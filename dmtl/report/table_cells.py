@@ -195,4 +195,6 @@ def _scores(row: Row, column: Column, results: Results) -> list[float]:
     final = results[row].final
     if column == DELTA_MTL:
         return gains_over("mtl_baseline", row, final, results)
-    return [scores[column.task] for scores in final] if column.task else relative_gains(row, final, results)
+    return (
+        [scores[column.task] for scores in final if column.task in scores] if column.task else relative_gains(row, final, results)
+    )

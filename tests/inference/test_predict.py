@@ -356,3 +356,26 @@ def test_a_training_says_what_predict_needs(tiny: Path) -> None:
     predictor = Predictor.load(project.paths.model("nyud-full-constant"))
     assert (predictor.tasks, predictor.fit) == (benchmark_of("nyud").tasks, benchmark_of("nyud").fit)
     assert (predictor.size, predictor.seed) == ((32, 64), 0)
+
+
+def test_a_name_that_is_not_utf8_is_one_like_others(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as of a share or an old archive: its photo is predicted, and so are those after it; a damaged one gets its line."""
+    photos = tmp_path / "photos"
+    for name in (b"a.jpg", b"caf\xe9.jpg", b"caf\xe8.jpg", b"z.jpg"):
+        _photo(photos / "new.jpg").rename(photos / os.fsdecode(name))
+    (photos / os.fsdecode(b"\xff.jpg")).write_bytes(b"no image")
+    arguments = [
+        "predict",
+        str(photos),
+        "--model",
+        str(models / "nyud-plain"),
+        "--out",
+        str(tmp_path / "out"),
+        "--processes",
+        "0",
+    ]
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "caf_", "caf_-2", "z"]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert "?.jpg is damaged" in line

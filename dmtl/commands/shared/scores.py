@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def print_scores(images: "PerImage", arguments: argparse.Namespace) -> None:
     """Print the scores of all `images`, and write their statistics where the user asks for them."""
+    warn_of_unscored(images)
     if arguments.per_image:
         images.save(arguments.per_image)
     result = images.result()
     print(json.dumps(result, indent=1) if arguments.json else _table(result["metrics"]))
 
 
+def warn_of_unscored(images: "PerImage") -> None:
+    """Say on standard error which tasks have no score, and why."""
+    if tasks := images.unscored():
+        why = "no test image has a valid label of them: check how the labels were converted"
+        print(f"warning: {images.about.get('cell') or 'this model'} has no score of {', '.join(tasks)}: {why}", file=sys.stderr)
+
+
 def _table(metrics: dict[str, Any]) -> str:
     lines = [f"{'task':<12} {'metric':<14} {'final':>10} {'initial':>10}"]
     for task, scores in metrics["final"].items():
         for name, value in scores.items():
-            initial = f"{metrics['initial'][task][name]:.4f}" if metrics["initial"] else "-"
-            lines.append(f"{task:<12} {name:<14} {value:>10.4f} {initial:>10}")
+            initial = metrics["initial"][task][name] if metrics["initial"] else None
+            lines.append(f"{task:<12} {name:<14} {_number(value):>10} {_number(initial):>10}")
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
