@@ -28,12 +28,10 @@ from dmtl.tracking.store import (
     experiment_id,
     guard,
     is_off,
-    outlives,
     quiet_mlflow,
     reason,
-    start_process,
+    start_for,
     tracking_uri,
-    wait_for,
 )
 
 GIVE_UP = 180.0  # seconds, after which a server that does not answer is left alone
@@ -44,10 +42,7 @@ DONE = "results.sha256"  # tag of a run that has its results
 def start(project: Project) -> None:
     """Add what a report found to MLflow, in a process of its own that nobody waits for; nothing with `DMTL_TRACKING=off`."""
     if not is_off():
-        root = project.paths.root.resolve()
-        process = start_process("dmtl.tracking.results", str(root))
-        if not outlives(root):
-            wait_for(process)
+        start_for(project.paths.root.resolve(), "dmtl.tracking.results")
 
 
 def add_results(project: Project) -> int:

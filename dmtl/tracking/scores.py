@@ -24,9 +24,8 @@ from dmtl.tracking.store import (
     outlives,
     quiet_mlflow,
     reason,
-    start_process,
+    start_for,
     tracking_uri,
-    wait_for,
 )
 
 PAUSE = 2.0  # seconds between two looks for a run that MLflow does not know yet
@@ -45,9 +44,7 @@ def start(project: Project, cell: str) -> None:
             pass
     except Timeout:
         return  # a process that is under way takes it
-    process = start_process("dmtl.tracking.scores", str(root))
-    if not outlives(root):
-        wait_for(process)
+    start_for(root, "dmtl.tracking.scores")
 
 
 def add_waiting(root: Path) -> int:

@@ -115,6 +115,13 @@ def start_process(module: str, *arguments: str, **streams: Any) -> "subprocess.P
     )
 
 
+def start_for(root: Path, module: str) -> None:
+    """Start a process of this package for a project; nobody waits for it but in an experiment's copy."""
+    process = start_process(module, str(root))
+    if not outlives(root):
+        wait_for(process)
+
+
 def outlives(root: Path) -> bool:
     """Whether a process may write on when its stage has ended: not in an experiment's copy, which DVC then deletes."""
     return original(root) == root.resolve()

@@ -232,7 +232,7 @@ def test_scores_wait_for_the_run_that_is_still_being_made(evaluated: Project, mo
 
     monkeypatch.setattr("dmtl.tracking.results.run_of", run_of)
     monkeypatch.setattr("dmtl.tracking.results.log_scores", lambda client, run, scores: written.update(scores))
-    monkeypatch.setattr(scores, "start_process", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(store, "start_process", lambda *arguments: started.append(arguments))
     monkeypatch.setattr("mlflow.MlflowClient", lambda uri: None)
     with scores._lock(root):
         scores.start(evaluated, CELL)
