@@ -6,9 +6,10 @@ from dmtl.config import Project
 from dmtl.stage import run_stage
 
 
-def evaluate_cell(project: Project, cell: str) -> None:
+def evaluate_cell(project: Project, cell: str) -> str:
     """Score a cell's model folder."""
     # Imported here: the processes that count boundaries start from this file and need no torch.
+    from dmtl.commands.shared.scores import headline
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import evaluate
     from dmtl.evaluation.gallery import make_gallery
@@ -22,6 +23,7 @@ def evaluate_cell(project: Project, cell: str) -> None:
     make_gallery(model, shard, description).save(project.paths.gallery(cell))
     images.save(project.paths.statistics(cell))
     write_json(project.paths.result(cell), images.result() | {"history": read_json(folder / "history.json", list)})
+    return f"{cell}: {headline(images)}"
 
 
 if __name__ == "__main__":

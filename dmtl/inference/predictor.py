@@ -52,8 +52,11 @@ class Predictor:
     >>> import dmtl
     >>> predict = dmtl.Predictor(model_folder)
     >>> prediction = predict("photo.png")
-    >>> prediction["depth"].shape, prediction.units["depth"]
-    ((30, 40), 'm')
+    >>> for task, values in prediction.items():
+    ...     print(values.shape, prediction.units[task])
+    (30, 40) class number
+    (30, 40) m
+    (30, 40, 3) unit vector
     >>> [len(found) for found in predict([photo, photo])]
     [3, 3]
     """

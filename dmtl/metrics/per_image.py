@@ -48,6 +48,14 @@ class PerImage:
         kinds = kinds_of(self.outputs, self.kinds)
         return {task: kinds[task].scorer(channels) for task, channels in self.outputs.items()}
 
+    def measures(self) -> dict[tuple[str, str], tuple[str, bool]]:
+        """(task, metric) -> its unit, that of the benchmark where the metric has no own, and whether lower is better."""
+        kinds, found = kinds_of(self.outputs, self.kinds), {}
+        for task, metric in self.metrics().items():
+            for name, (unit, lower) in metric.measures.items():
+                found[task, name] = (kinds[task].unit if unit == "as stored" else unit, lower)
+        return found
+
     def scores(self) -> dict[str, TaskScores | None]:
         """`{"final": {task: {metric: value}}, "initial": the same or None}`: rows summed in the images' order, divided once.
 
