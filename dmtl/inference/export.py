@@ -99,7 +99,11 @@ def _program(network: Deterministic, size: Size) -> tuple[Any, tuple[str, ...]]:
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"the method {network.model.config.method} cannot be exported ({reason})") from None
     (taken,) = (node.meta["val"].shape for node in program.graph.nodes if node.name == "images")
-    return program, tuple(name for side, name in SIDES.items() if not isinstance(taken[side], int))
+    return program, tuple(name for side, name in SIDES.items() if _is_free(taken[side]))
+
+
+def _is_free(side: "int | torch.SymInt") -> bool:
+    return not isinstance(side, int) and side.node.maybe_as_int() is None
 
 
 def _where_free(size: Size, traced: Size, free: Sequence[str]) -> Size:
