@@ -1,4 +1,4 @@
-"""Evaluate one trained cell on the test shard: -> results/<scale>/<cell>.json, .npz (each image), .gallery.npz (some)."""
+"""Evaluate one trained cell on the test shard: -> results/<scale>/<cell>.json, .scores.json, .npz (each image), .gallery.npz."""
 
 import _root  # noqa: F401
 
@@ -26,6 +26,7 @@ def evaluate_cell(project: Project, cell: str) -> None:
     with together():
         gallery.save(project.paths.gallery(cell))
         images.save(project.paths.statistics(cell))
+        write_json(project.paths.scores(cell), {cell: images.headline()})  # DVC's metrics: few numbers, the cell in their names
         write_json(project.paths.result(cell), images.result() | {"history": history})
     scores.start(project, cell)
 

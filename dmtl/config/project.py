@@ -73,6 +73,9 @@ class Paths(Block):
     def gallery(self, cell: str) -> Path:
         return self.result(cell).with_suffix(".gallery.npz")
 
+    def scores(self, cell: str) -> Path:
+        return self.result(cell).with_suffix(".scores.json")
+
     def step_gradients(self, cell: str) -> Path:
         return self.result(cell).with_suffix(".gradients.json")
 

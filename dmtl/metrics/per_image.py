@@ -68,8 +68,12 @@ class PerImage:
 
     def unscored(self) -> list[str]:
         """The tasks of which no test image has a valid label."""
-        final = self.scores()["final"] or {}
-        return [task for task, values in final.items() if math.isnan(next(iter(values.values())))]
+        return [task for task in self.outputs if task not in self.headline()]
+
+    def headline(self) -> dict[str, float]:
+        """Task -> the metric that it is judged by, of the final predictions; without the tasks that have no score."""
+        final = {task: next(iter(values.values())) for task, values in (self.scores()["final"] or {}).items()}
+        return {task: value for task, value in final.items() if not math.isnan(value)}
 
     def labels(self) -> dict[str, int]:
         """Task -> the number of images that have a label of it, over which it is scored."""
