@@ -281,6 +281,7 @@ def test_a_run_gets_its_scores_pictures_and_data(evaluated: Project) -> None:
 
 def test_nothing_is_made_where_nothing_was_tracked(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tiny)  # where what writes to MLflow goes, and what a test must leave again
     assert tracking_results.add_results(Project(tiny)) == 0
     assert not (tiny / "mlflow.db").exists()
 
