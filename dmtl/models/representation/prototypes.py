@@ -1,4 +1,4 @@
-"""Task prototypes: how much each of them is in a feature, and what a feature retrieves of them (docs/methods.md, "task_prototype")."""
+"""Task prototypes: how much of each is in a feature, and what it retrieves of them (docs/methods.md, "task_prototype")."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""How alike the tasks' shared layers are, and how much a task's own feature repeats the shared one (docs/methods.md, "dual_encoder")."""
+"""How alike the tasks' shared layers are, and how much own features repeat shared ones (docs/methods.md, "dual_encoder")."""
 
 import torch
 from torch import Tensor
