@@ -14,6 +14,8 @@ from dmtl.models.representation.network import RepresentationNetwork
 from dmtl.models.representation.similarity import correlation_penalty, similarity_penalty
 from dmtl.models.shared.method import Maps
 
+NARROWEST = 4  # channels within an own encoder: the norm after a single one takes back whatever its scale learns
+
 
 class DualEncoder(RepresentationNetwork):
     """The decoders read a mixture of the trunk's feature and their task's own; at first the trunk's alone, as it is."""
@@ -57,7 +59,7 @@ class DualEncoder(RepresentationNetwork):
 def own_encoder(width: int) -> nn.Sequential:
     """Three strided 3x3 convolutions with batch norm and ReLU: `(B, 3, H, W)` -> `(B, width, H/8, W/8)`, sides rounded up."""
     layers: list[nn.Module] = []
-    for before, after in pairwise((3, max(1, width // 4), max(1, width // 2), width)):
+    for before, after in pairwise((3, max(NARROWEST, width // 4), max(NARROWEST, width // 2), width)):
         layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*layers)
 

@@ -1,4 +1,4 @@
-"""What the methods that shape the decoders' inputs or outputs share: the baseline's trunk and decoders, and terms of their own."""
+"""What methods that shape the decoders' inputs or outputs share: the baseline's trunk and decoders, and terms of their own."""
 
 from abc import abstractmethod
 
@@ -31,4 +31,4 @@ class RepresentationNetwork(Method):
 
     @abstractmethod
     def predictions(self, images: Tensor, shared: Tensor) -> tuple[Maps, Maps]:
-        """Images and the trunk's `(B, C, h, w)` -> task -> `(B, n, h, w)`, and while training the method's own terms, weighted."""
+        """Images and the trunk's `(B, C, h, w)` -> task -> `(B, n, h, w)`, and in training the method's own terms, weighted."""

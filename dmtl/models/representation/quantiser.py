@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from dmtl.tasks.shared.pixels import upsample
 
+NARROWEST = 4  # channels of the decoder of a narrow network: of one or two, ReLU can leave nothing
+
 
 class ImageAutoEncoder(nn.Module):
     """The nearest code is added to each feature, and the image is decoded from the sum.
@@ -22,7 +24,7 @@ class ImageAutoEncoder(nn.Module):
         super().__init__()
         self.commitment = commitment
         self.codes = nn.Parameter(0.02 * torch.randn(codes, width))
-        widths = [max(1, width // 2**k) for k in range(4)]
+        widths = [width, *(max(NARROWEST, width // 2**k) for k in (1, 2, 3))]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             enlarge = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
