@@ -21,7 +21,7 @@ FIRST_LOG_VARIANCE = -4.0  # the noise begins small, at 0.14 of a feature's own 
 
 
 class Bottleneck(nn.Module):
-    """Two 1x1 convolutions from a feature to the mean and the log-variance of what is kept of it; at first it is kept as it is."""
+    """Two 1x1 convolutions from a feature to the mean and the log-variance of what is kept of it; at first all of it."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
