@@ -55,8 +55,7 @@ class InfoMTL(Method):
         terms: Maps = {}
         if self.info.alpha:
             shared, further = self.trunk(torch.cat([batch.images, self._second_view(batch)])).chunk(2)
-            codes = (F.normalize(self.project(x.float().mean((2, 3))).float(), dim=1) for x in (shared, further))
-            terms["info_max"] = self.info.alpha * contrast(*codes, self.info.temperature)
+            terms["info_max"] = self.info.alpha * contrast(self._code(shared), self._code(further), self.info.temperature)
         else:
             shared = self.trunk(batch.images)
         predictions, kept = {}, []
@@ -72,8 +71,12 @@ class InfoMTL(Method):
 
     def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
         shared = self.trunk(images)
-        means = {task: self.bottlenecks[task].mean(self.decoders.decoders[task](shared)) for task in self.tasks}  # type: ignore[union-attr, operator]
+        means = {task: self.bottlenecks[task].mean(self.decoders.decoders[task](shared)) for task in self.tasks}  # type: ignore[operator]
         return {"final": {task: self.decoders.heads[task](mean) for task, mean in means.items()}}
+
+    def _code(self, shared: Tensor) -> Tensor:
+        """`(B, C, h, w)` -> `(B, C)` unit vectors, one an image."""
+        return F.normalize(self.project(shared.float().mean((2, 3))).float(), dim=1)
 
     def _second_view(self, batch: Batch) -> Tensor:
         o = self.options

@@ -51,6 +51,12 @@ COUNTS = [
     ("semi_supervised", PASCAL, 157.237),
     ("jtr", PASCAL, 182.238),
     ("jtr", NYUD, 100.581 + 24.989),
+    ("task_prototype", NYUD, 116.845),
+    ("task_prototype", PASCAL, 173.503),
+    ("info_mtl", NYUD, 102.420),
+    ("info_mtl", PASCAL, 160.127),
+    ("dual_encoder", NYUD, 102.108),
+    ("dual_encoder", PASCAL, 159.608),
 ]
 
 

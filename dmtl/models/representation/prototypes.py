@@ -71,8 +71,8 @@ class RetrievalBlock(nn.Module):
         self.cross_attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         for last in (self.self_attention.out_proj, self.cross_attention.out_proj, self.mlp[2]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def forward(self, tokens: Tensor, added: Tensor, memory: Tensor) -> Tensor:
         """`(N, M, C)` three times -> what is added after this block."""
