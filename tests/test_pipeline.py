@@ -128,7 +128,13 @@ for roots in json.loads(sys.argv[1]):
         __import__(name)
     print(*sorted(name for name in sys.modules if name.partition(".")[0] == "dmtl"))
 """
-FAMILIES = {"plain": "single_task", "diffusion": "no_conditioning", "consistency": "xtc", "multiscale": "invpt"}
+FAMILIES = {
+    "plain": "single_task",
+    "diffusion": "no_conditioning",
+    "consistency": "xtc",
+    "multiscale": "invpt",
+    "representation": "task_prototype",
+}
 
 
 @pytest.fixture(scope="module")
