@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv repro table1 table2 table3 table4 table5 table6 study test test-long lint
+.PHONY: venv repro table1 table2 table3 table4 table5 table6 study test test-long test-gpu lint
 
 venv: $(INSTALLED)
 
@@ -31,6 +31,9 @@ test: venv
 
 test-long: venv
 	$(BIN)/python -m pytest -m long
+
+test-gpu: venv
+	$(BIN)/python -m pytest -n 0 -m gpu tests/gpu
 
 lint: venv
 	$(BIN)/ruff check .

@@ -1,8 +1,9 @@
 """Our training step and inference against the plain per-sample loop (bench/plain.py): `python bench/training.py [--small]`.
 
 Feature Diffusion on PASCAL's shapes: a step of six one-label images of 256x256, inference of one image of 512x512, float32 and
-bfloat16. Every figure comes from a process of its own, whose peak memory is its own too; the best of `--repeat` counts. Prints
-the ratios, the peak memory and the share of the machine's measured peak (the best of some matrix products in that precision).
+bfloat16, on the GPU if there is one. Every figure comes from a process of its own, whose peak memory is its own too; the best
+of `--repeat` counts. Prints the ratios, the peak memory and the share of the machine's measured peak (the best of some matrix
+products in that precision).
 """
 
 import argparse
@@ -34,7 +35,7 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(_measure(arguments)))
         return
-    peaks = {precision: _peak(precision) for precision in ("float32", "bfloat16")}
+    peaks = _peaks()
     print("machine: " + ", ".join(f"{peak:.2f} TFLOP/s in {precision}" for precision, peak in peaks.items()), flush=True)
     print(f"{'':42} {'seconds':>8} {'peak MB':>8} {'TFLOP':>6} {'of peak':>8}")
     results: dict[tuple[str, ...], dict[str, float]] = {}
@@ -109,6 +110,8 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
             run()
         print(profiled.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=45))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if _device().type == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**20
     return {"seconds": best, "mb": peak, "tflop": counter.get_total_flops() / 1e12}
 
 
@@ -127,7 +130,7 @@ def _step(width: int, side: int, precision: str, way: str) -> Callable[[], objec
         optimiser = torch.optim.Adam(model.parameters(), lr=2e-5, weight_decay=1e-6)
 
         def plain_step() -> None:
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            with torch.autocast(_device().type, torch.bfloat16, enabled=precision == "bfloat16"):
                 losses = plain.losses(model, batch)
             optimiser.zero_grad()
             sum(losses.values()).backward()
@@ -138,7 +141,7 @@ def _step(width: int, side: int, precision: str, way: str) -> Callable[[], objec
         return plain_step
 
     mixed = precision == "bfloat16"
-    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed" if mixed else "32-true")
+    fabric = Fabric(devices=1, precision="bf16-mixed" if mixed else "32-true")
     if mixed:
         model.to(memory_format=torch.channels_last)
     if way == "compiled":
@@ -167,11 +170,11 @@ def _inference(width: int, side: int, precision: str, way: str) -> Callable[[], 
     from dmtl.training.compiling import compile_parts
 
     model = _network(width).eval()
-    image = torch.randn(1, 3, side, side)
+    image = torch.randn(1, 3, side, side, device=_device())
     if way == "plain":
 
         def plain_inference() -> object:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            with torch.no_grad(), torch.autocast(_device().type, torch.bfloat16, enabled=precision == "bfloat16"):
                 return plain.predict(model, image)
 
         return plain_inference
@@ -182,44 +185,42 @@ def _inference(width: int, side: int, precision: str, way: str) -> Callable[[], 
 
 
 def _network(width: int):
-    from dmtl.config import Diffusion, Network, Project
+    from dmtl.config import Diffusion, NetworkConfig, Project
     from dmtl.models import build
 
     options = Diffusion.model_validate(Project(ROOT).block("diffusion"))
     about = {"method": "diffusion_feature", "family": "diffusion", "backbone": "resnet18", "width": width}
-    return build(Network(**about, outputs=OUTPUTS, options=options))
+    return build(NetworkConfig(**about, outputs=OUTPUTS, options=options)).to(_device())
 
 
 def _batch(side: int):
     """Six images, each with one label, the tasks in turn."""
-    import torch
+    from dmtl.hardware.batches import random_batch
+    from dmtl.tasks import kinds_of
 
-    from dmtl.data.loading import Collate, Example
-
-    generator = torch.Generator().manual_seed(0)
-    classes = {"semseg": 21, "human_parts": 7, "saliency": 2, "boundary": 2}
-    examples = []
-    for number in range(BATCH):
-        task = list(OUTPUTS)[number % len(OUTPUTS)]
-        label = torch.randn(3, side, side, generator=generator)
-        if task in classes:
-            label = torch.randint(0, classes[task], (1, side, side), generator=generator).float()
-        examples.append(Example(str(number), torch.randn(3, side, side, generator=generator), {task: label}, number))
-    return Collate(tuple(OUTPUTS), "per_image")(examples)
+    return random_batch(kinds_of(OUTPUTS), OUTPUTS, (side, side), BATCH).to(_device())
 
 
-def _peak(precision: str) -> float:
+def _device():
+    from dmtl.hardware.machine import device_at_hand
+
+    return device_at_hand()
+
+
+def _peaks() -> dict[str, float]:
     """TFLOP/s of the best of some matrix products."""
-    import torch
+    from dmtl.hardware.machine import matrix_peak
 
-    size = 2048
-    a, b = (torch.randn(size, size, dtype=getattr(torch, precision)) for _ in range(2))
-    return 2 * size**3 / min(_seconds(lambda: a @ b) for _ in range(8)) / 1e12
+    return {precision: matrix_peak(_device(), of) for precision, of in (("float32", "32-true"), ("bfloat16", "bf16-mixed"))}
 
 
 def _seconds(run: Callable[[], object]) -> float:
+    from dmtl.hardware.machine import wait
+
+    wait(_device())
     begun = time.perf_counter()
     run()
+    wait(_device())
     return time.perf_counter() - begun
 
 

@@ -2,12 +2,15 @@
 
 import contextlib
 import difflib
+import errno
 import importlib.metadata
 import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
+from types import FrameType
 
 DISTRIBUTIONS = {"markdown_it": "markdown-it-py", "skimage": "scikit-image"}  # module -> package, where the names differ
 
@@ -16,9 +19,26 @@ class UserError(Exception):
     """A mistake that the user can mend: the message says what, where and what to do, in one line."""
 
 
+WHAT_A_DISK_SAYS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+}
+STOPPED = {128 + signal.SIGTERM: "SIGTERM", 128 + signal.SIGINT: "Ctrl-C"}  # exit status -> what it was
+
+
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn a UserError into one line on standard error and exit status 2; anything else keeps its traceback."""
+    """Turn a UserError, or what a disk says, into one line on standard error and status 2; other errors keep their traceback.
+
+    SIGTERM and Ctrl-C end in a line too, with 128 + signal, after all that is half-written has been deleted.
+    """
+    before = signal.signal(signal.SIGTERM, _end) if threading.current_thread() is threading.main_thread() else None
     try:
         yield
         sys.stdout.flush()
@@ -33,6 +53,30 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # whoever read the output has read enough, such as `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains while it ends
         raise SystemExit(128 + signal.SIGPIPE) from None
+    except OSError as error:
+        if error.errno not in WHAT_A_DISK_SAYS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}: free the disk, or mend the folder or what may be done there", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        _say_stopped(128 + signal.SIGINT)
+        raise SystemExit(128 + signal.SIGINT) from None
+    except SystemExit as end:
+        if end.code in STOPPED:
+            _say_stopped(int(end.code))
+        raise
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _say_stopped(status: int) -> None:
+    print(f"stopped by {STOPPED[status]}: run the same command again", file=sys.stderr)
 
 
 def extra_with(module: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -56,7 +57,12 @@ class Pool:
             return done
         if len(self._waiting) == self._ahead:
             self._waiting.popleft().result()
-        future = self._executor.submit(function, *arguments)
+        # A process that is started here takes over what is blocked: Ctrl-C reaches this process alone, which ends the others.
+        allowed = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            future = self._executor.submit(function, *arguments)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, allowed)
         self._waiting.append(future)
         return future
 

@@ -3,7 +3,8 @@
 import _root  # noqa: F401
 
 from dmtl.config import Project, for_report, resolve
-from dmtl.report.costs import Costs, cost_report
+from dmtl.report.costs import Costs
+from dmtl.report.measured import load_measured, report_of, with_memory
 from dmtl.report.results import load_runs
 from dmtl.report.tables import write_report
 from dmtl.stage import run_stage
@@ -16,14 +17,15 @@ def report(project: Project) -> str:
     paper = Project(folder, scale="paper")
     options = {run.key: run.training.get("options", {}) for run in load_runs(grid, project.paths)}
     costs = Costs(paper, options) if "paper" in paper.block("scales") else None
+    measured = load_measured(folder) if costs else None
     checks = folder / "checks.md"
     write_report(
         grid,
         project.paths,
-        costs.figures if costs else None,
+        with_memory(costs, measured) if costs else None,
         checks.read_text(encoding="utf-8") if checks.exists() else "",
         trained=Costs(project, options).figures if project.paths.scale in ("study", "own") else None,
-        cost_report=cost_report(costs) if costs else None,
+        cost_report=report_of(costs, measured) if costs else None,
         default_steps=project.block("diffusion")["steps"],
         today={key: resolve(project, cell).model_dump(mode="json") for key, cell in grid.cells.items()},
     )

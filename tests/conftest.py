@@ -58,18 +58,14 @@ def paper_costs(root: Path) -> "Costs":
 
 @pytest.fixture(scope="session")
 def _tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dmtl.config import Project, for_shards
-    from dmtl.prepare.obtain import Raw
-    from dmtl.prepare.shards import build_shards
+    from helpers.tiny_shards import make_tiny_shards
 
+    if made := os.environ.get("DMTL_TINY_SHARDS"):  # by `python tests/helpers/tiny_shards.py`, where what reads raw files is not
+        return Path(made)
     folder = shared_folder(tmp_path_factory) / "tiny"
     with FileLock(f"{folder}.lock"):  # one of the processes makes it for all
         if not (folder / "whole").exists():
-            project = Project(write_project(folder, tiny_params()))
-            for benchmark in project.grid["benchmarks"]:
-                raw = Raw(benchmark, *for_shards(project, benchmark), project.paths)
-                raw.write_manifest()
-                build_shards(raw)
+            make_tiny_shards(folder)
             (folder / "whole").touch()
     return folder
 

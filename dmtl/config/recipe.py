@@ -64,7 +64,7 @@ class Recipe(Block):
     threads: Positive | None  # of the CPU; another number gives other last digits; null: as many as the machine has cores
     devices: Positive  # of one machine; together they train the batch
     strategy: Literal["auto", "ddp"]  # auto: ddp where there are several devices
-    compile: bool  # torch.compile of trunk and decoders
+    compile: bool | Literal["reduce-overhead"]  # torch.compile of trunk and decoders; the latter also by CUDA graphs
     task_weights: dict[str, ZeroOrMore]
 
 

@@ -18,6 +18,7 @@ class Batch:
         labels: task -> `(n_t, C, H, W)`, only those that the setting shows.
         image_index: task -> `(n_t,)` int64, which of the images each label belongs to; the pairs that training denoises.
         image_weights: `(B,)`, what each image's losses count (`dmtl.losses.image_weights`).
+        host_copy: `image_index` as it was on the CPU, where the batch has been moved from there (`host_index`).
     """
 
     ids: tuple[str, ...]
@@ -26,6 +27,12 @@ class Batch:
     labels: dict[str, Tensor]
     image_index: dict[str, Tensor]
     image_weights: Tensor
+    host_copy: dict[str, Tensor] | None = None
+
+    @property
+    def host_index(self) -> dict[str, Tensor]:
+        """`image_index` on the CPU, for what only it can decide: how many pairs there are. No device is waited for."""
+        return self.image_index if self.host_copy is None else self.host_copy
 
     def only(self, tasks: Collection[str]) -> "Batch":
         """The same images with the labels of `tasks` alone; the images' weights stay."""
@@ -33,7 +40,8 @@ class Batch:
         def keep(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {task: tensor for task, tensor in tensors.items() if task in tasks}
 
-        return replace(self, labels=keep(self.labels), image_index=keep(self.image_index))
+        host_copy = None if self.host_copy is None else keep(self.host_copy)
+        return replace(self, labels=keep(self.labels), image_index=keep(self.image_index), host_copy=host_copy)
 
     def naming(self, label_channels: Mapping[str, int]) -> "Batch":
         """The same batch with each of the tasks named, even those without a label, in their order.
@@ -57,7 +65,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`, copied without waiting."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return replace(self._each(lambda tensor: tensor.to(device, non_blocking=True)), host_copy=self.host_index)
 
     def pin_memory(self) -> "Batch":
         """The same batch in page-locked memory, from where a GPU copies while it computes."""

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dmtl.inference.prediction import Prediction
 from dmtl.inference.predictor import Predictor
 from dmtl.parallel import Pool, processes_for
-from dmtl.pictures.read import distinct_names, find_images, image_or_problem
+from dmtl.pictures.read import distinct_names, find_images, image_or_problem, printable
 
 MOST_PROCESSES = 4  # a large photo's maps take half a gigabyte in each
 AHEAD = 2  # images per process that are read before their turn, or wait to be written
@@ -55,7 +55,7 @@ def predict_files(
     files, problems = find_images(patterns)
     tell = tell or (lambda line: tqdm.write(f"error: {line}", file=sys.stderr))
     for problem in problems:
-        tell(problem)
+        tell(printable(problem))
     needed = min(MOST_PROCESSES, processes_for(len(files))) if processes is None else processes
     with Pool(needed, "Predict with --processes 0", AHEAD) as pool, tqdm(files, "predicting", unit="image", disable=None) as bar:
         images = zip(bar, distinct_names(files), pool.map(image_or_problem, files), strict=True)
@@ -79,7 +79,7 @@ def _predicted(
     waiting: list[tuple[Path, str, np.ndarray]] = []
     for path, name, image in images:
         if isinstance(image, str):
-            tell(image)
+            tell(printable(image))
             continue
         waiting.append((path, name, image))
         if len(waiting) == batch:
@@ -92,6 +92,6 @@ def _predicted(
 def _of_batch(
     predictor: Predictor, images: Sequence[tuple[Path, str, np.ndarray]], out: Path
 ) -> Iterator[tuple[Path, Prediction]]:
-    found = predictor.maps([image for *_, image in images], [path.stem for path, *_ in images])
+    found = predictor.maps([image for *_, image in images], [printable(path.stem) for path, *_ in images])
     for (path, name, image), maps in zip(images, found, strict=True):
-        yield out / name, Prediction(str(path), image, predictor.tasks, maps)
+        yield out / name, Prediction(printable(path), image, predictor.tasks, maps)

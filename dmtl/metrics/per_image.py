@@ -1,6 +1,7 @@
 """Each test image's sufficient statistics in one file: all metrics can be computed from it again."""
 
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -69,8 +70,18 @@ class PerImage:
         return {task: {name: float(value) for name, value in values.items()} for task, values in totals.items()}
 
     def result(self) -> dict[str, Any]:
-        """The content of a result file: what was evaluated, and its scores."""
-        return self.about | {"images": len(self.index), "labels": self.labels(), "metrics": self.scores()}
+        """The content of a result file: what was evaluated, and its scores; None, which JSON has, where no pixel counted."""
+        metrics = {stage: tasks and _without_nan(tasks) for stage, tasks in self.scores().items()}
+        return self.about | {"images": len(self.index), "labels": self.labels(), "metrics": metrics}
+
+    def unscored(self) -> list[str]:
+        """The tasks of which no test image has a valid label."""
+        return [task for task in self.outputs if task not in self.headline()]
+
+    def headline(self) -> dict[str, float]:
+        """Task -> the metric that it is judged by, of the final predictions; without the tasks that have no score."""
+        final = {task: next(iter(values.values())) for task, values in (self.scores()["final"] or {}).items()}
+        return {task: value for task, value in final.items() if not math.isnan(value)}
 
     def labels(self) -> dict[str, int]:
         """Task -> the number of images that have a label of it, over which it is scored."""
@@ -87,6 +98,10 @@ class PerImage:
         arrays |= {f"{stage}/{task}": _narrow(table) for stage, tables in self.tables.items() for task, table in tables.items()}
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
+
+
+def _without_nan(tasks: TaskScores) -> dict[str, dict[str, float | None]]:
+    return {t: {name: None if math.isnan(value) else value for name, value in values.items()} for t, values in tasks.items()}
 
 
 def _narrow(table: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ class SemiSupervised(ConsistencyNetwork):
         o, count = self.options.semi_supervised, len(views.batch.images)
         size, losses, second = views.batch.images.shape[-2:], [], views.further[0]
         for task in self.tasks:
-            kind, index = self.kinds[task], _without(views.batch.image_index.get(task), count, views.batch.noise_keys.device)
+            kind, unlabelled = self.kinds[task], _without(views.batch.host_index.get(task), count)
+            index = unlabelled.to(views.batch.images.device, non_blocking=True)
             if len(index):
                 teacher = second.view.prediction(kind, upsample(views.first[task][index].detach(), size), index)
                 student = upsample(second.predictions[task][index], size)
@@ -29,9 +30,9 @@ class SemiSupervised(ConsistencyNetwork):
         return o.weight * torch.stack(losses).sum() if losses else None
 
 
-def _without(labelled: Tensor | None, count: int, device: torch.device) -> Tensor:
-    """The images that are not `labelled`."""
-    unnamed = torch.ones(count, dtype=torch.bool, device=device)
+def _without(labelled: Tensor | None, count: int) -> Tensor:
+    """The images that are not `labelled`, on the CPU: nobody waits for a device to say how many there are."""
+    unnamed = torch.ones(count, dtype=torch.bool)
     if labelled is not None:
         unnamed[labelled] = False
     return unnamed.nonzero()[:, 0]

@@ -45,7 +45,7 @@ class CrossTaskConsistency(ConsistencyNetwork):
 
     def consistency(self, views: Views) -> Tensor | None:
         batch = views.batch
-        pairs = pack_pairs(batch.image_index, len(batch.images), self.tasks)
+        pairs = pack_pairs(batch.host_index, len(batch.images), self.tasks).to(batch.images.device)
         if not len(pairs):
             return None
         bank = self.mapping.bank(self._encoded(views, pairs))

@@ -77,6 +77,11 @@ def image_or_problem(path: Path) -> np.ndarray | str:
         return str(error)
 
 
+def printable(text: object) -> str:
+    """Text with `?` for what of a file's name is no UTF-8 (Python's surrogates), which nothing can print or draw."""
+    return str(text).encode("utf-8", "replace").decode("utf-8")
+
+
 def upright_rgb(image: Image.Image) -> np.ndarray:
     """An opened image as `read_image` gives it.
 
@@ -106,7 +111,7 @@ def distinct_names(paths: Iterable[Path]) -> list[str]:
     taken: set[str] = set()
     names = []
     for path in paths:
-        stem = re.sub(r"[^\w.-]", "_", path.stem).strip(".")[:LONGEST_NAME] or "image"
+        stem = re.sub(r"[^\w.-]", "_", printable(path.stem)).strip(".")[:LONGEST_NAME] or "image"
         name, number = stem, 1
         while name.casefold() in taken:
             number += 1

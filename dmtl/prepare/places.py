@@ -12,7 +12,7 @@ from pathlib import Path
 from dmtl.benchmarks.shared.readers import must_be_readable
 from dmtl.config import load_yaml
 from dmtl.errors import UserError
-from dmtl.files import CLONE, file_sha256
+from dmtl.files import CLONE, file_sha256, original
 
 LARGE = 64 << 20  # bytes; files from this size on are hashed once in a process
 
@@ -25,7 +25,7 @@ def local_path(root: Path, name: str) -> Path:
     """
     path, variable = given_path(root, name), f"DMTL_{name.upper()}"
     if path is None:
-        settings = root / "local.yaml"
+        settings = original(root) / "local.yaml"
         raise UserError(f"where are the files of '{name}'? Set {variable}, or write '{name}: /its/folder' into {settings}")
     if not path.is_dir():
         raise UserError(f"{variable} or local.yaml names {path} for '{name}', but there is no such folder")
@@ -34,19 +34,23 @@ def local_path(root: Path, name: str) -> Path:
 
 def given_path(root: Path, name: str) -> Path | None:
     """The path that the user gave for `name`, whether it is there or not; None if there is none."""
-    given = os.environ.get(f"DMTL_{name.upper()}") or _local_settings(root).get(name)
-    return Path(str(given)).expanduser() if given else None
+    given = os.environ.get(f"DMTL_{name.upper()}")
+    return Path(given).expanduser() if given else _local_settings(root).get(name)
 
 
 def downloads_path(root: Path) -> Path:
     """Where downloaded files are kept: the folder that the user gave as `downloads`, else `data/raw/downloads`."""
-    return given_path(root, "downloads") or root / "data" / "raw" / "downloads"
+    return given_path(root, "downloads") or original(root) / "data" / "raw" / "downloads"
 
 
-def _local_settings(root: Path) -> dict[str, object]:
-    """What local.yaml says; a project's own comes before that of the clone."""
-    files = (folder / "local.yaml" for folder in (CLONE, root))
-    return {name: value for file in files if file.is_file() for name, value in load_yaml(file).items()}
+def _local_settings(root: Path) -> dict[str, Path]:
+    """Name -> path, relative ones to the local.yaml that says them; a project's own comes before that of the clone.
+
+    An experiment's copy lacks the file, which git ignores, so that of the original is read.
+    """
+    files = (original(folder) / "local.yaml" for folder in (CLONE, root))
+    read = ((file.parent, load_yaml(file)) for file in files if file.is_file())
+    return {name: folder / Path(str(value)).expanduser() for folder, said in read for name, value in said.items() if value}
 
 
 def file_record(path: Path) -> dict[str, object]:

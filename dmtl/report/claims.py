@@ -95,8 +95,8 @@ class _Study:
         if groups[0] is None or groups[1] is None or groups[2] is None:
             return _not_run(key, a.setting, a.name(), b.name())
         pair = Pair(groups[0], groups[1], groups[2], groups[2])
-        finding = next(self._compared(key, a.setting, pair, [DELTA_M], (pair.a.name, pair.b.name)))
-        return widened(finding, self._pooled_sd())
+        finding = next(self._compared(key, a.setting, pair, [DELTA_M], (pair.a.name, pair.b.name)), None)
+        return widened(finding, self._pooled_sd()) if finding else _not_run(key, a.setting, a.name(), b.name())
 
     def _pooled_sd(self) -> float | None:
         """Deviation of Delta_m over seeds, pooled over the rows with several; None where there is none."""
@@ -113,7 +113,8 @@ class _Study:
         several = any(len(group.seeds) > 1 for group in pair.groups().values())
         fixed = compare(pair, DRAWS, LEVEL, SEED, nested=False) if several else nested
         for column in columns:
-            yield _finding(key, setting, pair, column, nested[column.key], fixed[column.key], names)
+            if column.key in nested and column.key in fixed:
+                yield _finding(key, setting, pair, column, nested[column.key], fixed[column.key], names)
 
 
 def widened(finding: Finding, deviation: float | None) -> Finding:

@@ -159,7 +159,8 @@ def compare(pair: Pair, draws: int, level: float, seed: int, nested: bool = True
     for key, a in whole[pair.a.name].items():
         b = whole[pair.b.name][key]
         ends = interval(drawn[pair.a.name][key] - drawn[pair.b.name][key], level)
-        differences[key] = Difference(a.item(), b.item(), (a - b).item(), *ends)
+        if np.isfinite(a - b):  # else no test image has a valid label of the task
+            differences[key] = Difference(a.item(), b.item(), (a - b).item(), *ends)
     return differences
 
 
@@ -247,7 +248,7 @@ def says(pair: Pair, differences: Differences, level: float) -> str:
 
 def _about_delta(differences: Differences, level: float) -> Iterable[str]:
     if DELTA not in differences:
-        yield "There is no Delta_m, since the single-task cells that it is taken against were not evaluated."
+        yield "There is no Delta_m, since the single-task cells that it is taken against were not evaluated or have no score."
         return
     d = differences[DELTA]
     yield f"Delta_m of a is {d.difference:+.2f} points from b's, {level:g} % interval {d.low:+.2f} to {d.high:+.2f}:"

@@ -1,7 +1,7 @@
 """What the networks of a grid cost at the paper's size, beside what the paper prints; `dmtl.report.flops` counts a network."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,15 @@ REASONS = {  # method -> why its rows cannot print what the paper prints
     "invpt": "the authors' decoder; the 66 M that the paper prints beyond it take no multiply-adds",
     "xtc": "the mapping network as released; the paper's must have one more layer, which is not known",
 }
+Speed = float | Callable[[Cell], float]  # multiply-adds a second, or a cell's hours
 THROUGHPUT = 2e13  # multiply-adds a second, which the report's hours stand on
 ASSUMED = (
     "Assumed: a step costs three forward passes of all tasks; each image once an epoch; the epochs of params.yaml; no waiting.\n"
     "Not counted: evaluation, further views of an image, networks that only training has."
+)
+MEASURED = (
+    "Measured: a step of each network at random data, not faster than images are loaded; one that was not measured is taken "
+    "to compute as fast as the others of its benchmark.\nNot counted: evaluation."
 )
 
 
@@ -74,6 +79,7 @@ class CostReport:
     Attributes:
         totals: of each table and of the whole grid its name, GPU-hours and trainings.
         throughput: multiply-adds a second that a GPU is taken to sustain.
+        device: on which the hours were measured instead; empty where none was.
         assumed: what the hours stand on.
         reasons: why networks differ from the printed figures, and what is counted but not used.
     """
@@ -83,6 +89,7 @@ class CostReport:
     throughput: float
     assumed: str
     reasons: Sequence[str]
+    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class Costs:
         rows = table_rows(table, self.grid) if table == BEYOND else published.rows(table)
         return (cells[row] for row in rows if row in cells)
 
-    def networks(self, throughput: float) -> Iterator[NetworkCost]:
+    def networks(self, speed: Speed) -> Iterator[NetworkCost]:
         """Every network of the grid that is trained, in the tables' order, with the GPU-hours of its trainings together."""
         cells: dict[tuple[str, str, str], list[Cell]] = {}
         unpinned = {cell.method for cell in self.grid.cells.values() if cell.steps is None}
@@ -148,16 +155,16 @@ class Costs:
 
         for network in sorted(cells, key=place):
             same = cells[network]
-            if hours := sum(self.hours(cell, throughput) for cell in same):  # a constant takes none
+            if hours := sum(self.hours(cell, speed) for cell in same):  # a constant takes none
                 printed: dict[Key, float] = {}
                 for table in TABLES:
                     for cell in same:
                         printed |= published.figures(table, row_of(cell))
                 yield NetworkCost(*network, *_ours(self.of(same[0])), *_theirs(printed), len(same), hours)
 
-    def totals(self, throughput: float) -> list[tuple[str, float, int]]:
+    def totals(self, speed: Speed) -> list[tuple[str, float, int]]:
         """GPU-hours and trainings of each table and of the whole grid, in which one that several tables show counts once."""
-        hours = {cell: self.hours(cell, throughput) for cell in self.grid.cells.values()}
+        hours = {cell: self.hours(cell, speed) for cell in self.grid.cells.values()}
         tables = [(f"Table {table}", list(self.table(table))) for table in TABLES]
         return [(name, sum(map(hours.__getitem__, cells)), len(cells)) for name, cells in (*tables, ("whole grid", list(hours)))]
 
@@ -180,13 +187,23 @@ class Costs:
         params, _, flops = _ours(self.of(cell))
         return {PARAMS.metric: params, FLOPS.metric: flops}
 
-    def hours(self, cell: Cell, throughput: float) -> float:
+    def hours(self, cell: Cell, speed: Speed) -> float:
         """GPU-hours of a cell's training; NaN where it is not known how many images there are.
 
         Args:
-            throughput: multiply-adds a second that the GPU sustains.
+            speed: multiply-adds a second that the GPU sustains, or the hours of each cell where they were measured.
         """
-        data, training = benchmark(cell.benchmark), self._training(cell)
+        if callable(speed):
+            return speed(cell)
+        batch = self.training(cell).recipe.batch
+        return sum(adds * FORWARDS * batch * steps for _, adds, steps in self.training_steps(cell)) / speed / 3600
+
+    def training_steps(self, cell: Cell) -> list[tuple[tuple[str, ...], int, float]]:
+        """Of each network that a cell trains, one after the other: its tasks, the multiply-adds of an image, and its steps.
+
+        A batch without any label, of which there is the forward pass alone, counts as a third of a step.
+        """
+        data, training = benchmark(cell.benchmark), self.training(cell)
         images = data.images.get("train") or for_download(self.project, cell.benchmark)[0].train or math.nan
         labels = data.masks.labels.get(cell.setting, ()) if data.masks else ()
         labelled = dict(zip(data.outputs, labels, strict=False))
@@ -199,10 +216,10 @@ class Costs:
             without = _share_of_batches_without(int(images), int(shown), training.recipe.batch)
             return images * (FORWARDS * (1 - without) + without)
 
-        epoch = sum(adds * passes(tasks) for tasks, adds in self._counted(cell).trained)
-        return epoch * training.recipe.epochs / throughput / 3600
+        steps_a_pass = training.recipe.epochs / (FORWARDS * training.recipe.batch)
+        return [(tasks, adds, passes(tasks) * steps_a_pass) for tasks, adds in self._counted(cell).trained]
 
-    def _training(self, cell: Cell) -> TrainingConfig:
+    def training(self, cell: Cell) -> TrainingConfig:
         """The training with the options that it had."""
         today = resolve(self.project, cell)
         trained = {key: value for key, value in self.trained.get(cell.name(), {}).items() if key != "single_task_images"}
@@ -214,7 +231,7 @@ class Costs:
 
     def _counted(self, cell: Cell) -> Counted:
         same = cell.model_copy(update={"setting": "full", "seed": 0})  # neither changes anything here
-        return self._cache(same, self._training(cell).options.model_dump_json())
+        return self._cache(same, self.training(cell).options.model_dump_json())
 
     def _count(self, cell: Cell, options_json: str) -> Counted:
         import torch
@@ -277,10 +294,11 @@ def _unused(network: str, cost: "Cost") -> Iterator[str]:
             yield f"{network}: counted, but {what} (M): {names}"
 
 
-def cost_report(costs: Costs, throughput: float = THROUGHPUT) -> CostReport:
-    """What the page shows of a grid's costs."""
-    totals = costs.totals(throughput)
-    return CostReport(list(costs.networks(throughput)), totals, throughput, ASSUMED, reasons(costs))
+def cost_report(costs: Costs, speed: Speed = THROUGHPUT, device: str = "") -> CostReport:
+    """What the page shows of a grid's costs; `device` is the one on which the hours were measured, if any."""
+    totals, throughput = costs.totals(speed), THROUGHPUT if callable(speed) else speed
+    assumed = MEASURED if device else ASSUMED
+    return CostReport(list(costs.networks(speed)), totals, throughput, assumed, reasons(costs), device)
 
 
 def hours_as_text(costs: Costs, throughput: float) -> str:

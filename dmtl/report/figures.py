@@ -104,7 +104,7 @@ def refinement_chart(grid: Grid, results: Results) -> Chart | None:
         data, trained = benchmark(name), results.get(Row(name, shown_setting(grid, name), REFINED, main_backbone(grid)))
         if trained is None or not trained.initial:
             continue
-        for task in map(data.task, trained.final[0]):
+        for task in map(data.task, trained.tasks()):
             initial, final = (mean(seed[task.name] for seed in seeds) for seeds in (trained.initial, trained.final))
             column = task_column(task)
             bars[f"{data.title}\n{task.title}\n{column.heading.partition(': ')[2]}"] = initial, final
@@ -125,7 +125,7 @@ def ceiling_chart(grid: Grid, results: Results) -> Chart | None:
             continue
         data = benchmark(row.benchmark)
         name = f"{data.title}, {SETTING_TITLES[row.setting]}\n{grid.title(row.method)}"
-        for task in map(data.task, trained.final[0]):
+        for task in map(data.task, trained.tasks()):
             reached, ceiling = (mean(seed[task.name] for seed in seeds) for seeds in (trained.final, trained.ceiling))
             column = task_column(task)
             bars[f"{name}\n{column.heading}"] = reached, ceiling

@@ -54,7 +54,7 @@ def margins(grid: Grid, results: Results, by_steps: Mapping[Row, Mapping[int, Tr
 
 
 def _of_row(row: Row, title: str, trained: Trained, constant: Mapping[str, float]) -> Iterator[Margin]:
-    for name, value in trained.mean().items():
+    for name, value in ((name, value) for name, value in trained.mean().items() if name in constant):
         task = benchmark(row.benchmark).task(name)
         worst = (max if task.kind.lower_is_better else min)(seed[name] for seed in trained.final)
         yield Margin(SETTING_TITLES[row.setting], title, row.backbone, task, value, worst, constant[name])

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from statistics import mean
 
 from dmtl.report.columns import headline_columns
-from dmtl.report.layout import Line, Number, Section, name_of, provenance
+from dmtl.report.layout import DASH, Line, Number, Section, name_of, provenance
 from dmtl.report.results import Results
 
 BEFORE = ("# labels", "Backbone", "Method")  # the columns before the numbers
@@ -37,7 +37,7 @@ def _initial_against_final(section: Section, results: Results) -> list[str]:
     shown = [line for row in results if (line := lines.get(row)) and results[row].initial]
     if not shown:
         return []
-    tasks = list(results[shown[0].row].final[0])
+    tasks = list(dict.fromkeys(task for line in shown for task in results[line.row].tasks()))
     columns = headline_columns(section.benchmark)
     body = ([line.setting, line.backbone, line.method, *_pairs(section.benchmark, tasks, line, results)] for line in shown)
     header = [*BEFORE, *(columns[task].heading for task in tasks)]
@@ -48,6 +48,9 @@ def _pairs(benchmark: str, tasks: list[str], line: Line, results: Results) -> It
     """Each task's initial and final score."""
     trained, columns = results[line.row], headline_columns(benchmark)
     for task in tasks:
+        if task not in trained.tasks():
+            yield DASH
+            continue
         initial, final = (mean(seed[task] for seed in seeds) for seeds in (trained.initial, trained.final))
         yield f"{columns[task].form(initial)} → {columns[task].form(final)}"
 

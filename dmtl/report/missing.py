@@ -6,7 +6,7 @@ from typing import NamedTuple
 from dmtl.benchmarks import benchmark
 from dmtl.config import Grid
 from dmtl.evaluation.gallery import REFERENCE
-from dmtl.report.columns import TRAIN_MEMORY
+from dmtl.report.columns import TRAIN_MEMORY, headline_columns
 from dmtl.report.layout import name_of, title_of
 from dmtl.report.published import Row
 from dmtl.report.results import Results, row_of, shown_setting
@@ -85,7 +85,8 @@ def _without_reference(name: str, gain: str, reference: str, rows: Sequence[Row]
     for setting, backbone in dict.fromkeys((row.setting, row.backbone) for row in rows if row in results):
         row = Row(rows[0].benchmark, setting, reference, backbone)
         scores = results[row].mean() if row in results else {}
-        if not all(scores.values()) or not scores:
+        title, unscored = grid.title(reference), sorted(headline_columns(row.benchmark).keys() - scores.keys())
+        if not scores or unscored or not all(scores.values()):
             why = f"scores 0 on {', '.join(t for t, value in scores.items() if not value)}" if scores else "has no result"
-            title = grid.title(reference)
+            why = f"has no score of {', '.join(unscored)}" if scores and unscored else why
             yield Gap(f"{name}: no {gain} for {SETTING_TITLES[setting]}, {backbone}, since {title} {why} there.")

@@ -1,5 +1,6 @@
 """Result files -> the scores of each row of the tables, grouped over seeds."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,8 +25,13 @@ class Trained:
     ceiling: list[Scores] = field(default_factory=list)  # what a method's latents leave of the labels themselves
 
     def mean(self) -> Scores:
-        """The mean final scores over seeds."""
-        return {task: mean(seed[task] for seed in self.final) for task in self.final[0]}
+        """The mean final scores over seeds, of the tasks that have a score."""
+        return {task: mean(seed[task] for seed in self.final) for task in self.tasks()}
+
+    def tasks(self) -> list[str]:
+        """Those that have a score in every seed and stage."""
+        every = [*self.final, *self.initial, *self.ceiling]
+        return [task for task in self.final[0] if all(task in seed for seed in every)]
 
     def add(self, benchmark: str, metrics: dict) -> None:
         """Take up the `metrics` of one more seed's result file."""
@@ -125,7 +131,7 @@ def load_runs(grid: Grid, paths: Paths) -> list[Run]:
 def relative_gains(row: Row, scores: list[Scores], results: Results) -> list[float]:
     """Delta_m in % of each seed's scores against the mean of the single-task seeds of the row's benchmark, setting and backbone.
 
-    Empty where that reference was not run or scores 0 on some task, and for the reference itself.
+    Empty where that reference was not run or scores 0 on some task, where a task has no score, and for the reference itself.
     """
     return [] if row.method == "single_task" else gains_over("single_task", row, scores, results)
 
@@ -136,7 +142,8 @@ def gains_over(method: str, row: Row, scores: list[Scores], results: Results) ->
     if reference is None:
         return []
     mean_scores, errors = reference.mean(), lower_is_better(row.benchmark)
-    return [delta_m(seed, mean_scores, errors) for seed in scores] if all(mean_scores.values()) else []
+    whole = all(scored.keys() == headline_columns(row.benchmark).keys() for scored in (mean_scores, *scores))
+    return [delta_m(seed, mean_scores, errors) for seed in scores] if whole and all(mean_scores.values()) else []
 
 
 def spread(values: list[float]) -> float | None:
@@ -151,6 +158,10 @@ def _evaluated(grid: Grid, paths: Paths) -> Iterator[tuple[Cell, dict]]:
 
 
 def headline(benchmark: str, scores: dict[str, dict[str, float]]) -> Scores:
-    """Each task's headline metric of one stage of a result file."""
+    """Each task's headline metric of one stage of a result file; a task without any valid test label has none.
+
+    Result files of earlier versions say NaN in place of None.
+    """
     columns = headline_columns(benchmark)
-    return {task: values[columns[task].metric] for task, values in scores.items()}
+    values = {task: named[columns[task].metric] for task, named in scores.items()}
+    return {task: value for task, value in values.items() if value is not None and not math.isnan(value)}

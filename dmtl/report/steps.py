@@ -62,5 +62,5 @@ def steps_numbers(
 def _values(row: Row, final: Sequence[Scores], results: Results) -> dict[Key, list[float]]:
     """Each task and Delta_m: a value per seed."""
     columns = headline_columns(row.benchmark)
-    values = {columns[task].key: [seed[task] for seed in final] for task in final[0]}
+    values = {columns[task].key: [seed[task] for seed in final if task in seed] for task in columns}
     return {**values, DELTA_M.key: relative_gains(row, list(final), results)}

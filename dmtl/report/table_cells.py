@@ -10,13 +10,13 @@ from dmtl.report.columns import DELTA_MTL, FLOPS, PARAMS, TRAIN_MEMORY, Column, 
 from dmtl.report.published import Row
 from dmtl.report.results import Results, gains_over, relative_gains, row_with_steps, spread
 
-CostOf = Callable[[Cell], Mapping[str, float]]  # -> params_m, flops_g of a cell's network at the paper's size
+CostOf = Callable[[Cell], Mapping[str, float]]  # -> params_m, flops_g of a cell's network at the paper's size, train_memory_mb
 
 TABLES = (1, 2, 3, 4, 5, 6)
 OWN = 0  # the scores on benchmarks that no paper prints: a user's own
 BEYOND = 6  # beyond the paper: every method on partial labels, and what other papers print
 WITH_OWN_ROWS = (1, 3)  # the tables that also list rows of ours that the paper prints nowhere: the constant, further settings
-COUNTED = (PARAMS, FLOPS)
+COUNTED = (PARAMS, FLOPS, TRAIN_MEMORY)
 SETTING_TITLES = {"onelabel": "one", "randomlabels": "random", "full": "full", "given": "as given"}
 
 
@@ -185,13 +185,16 @@ def _printed_somewhere() -> set[Row]:
 
 
 def _costs(cell: Cell | None, column: Column, costs: CostOf | None) -> list[float]:
-    return [] if cell is None or costs is None else [costs(cell)[column.metric]]
+    figures = {} if cell is None or costs is None else costs(cell)
+    return [figures[column.metric]] if column.metric in figures else []  # memory is only known where a GPU measured it
 
 
 def _scores(row: Row, column: Column, results: Results) -> list[float]:
-    if row not in results or column == TRAIN_MEMORY:  # memory is only known where a GPU measured it
+    if row not in results:
         return []
     final = results[row].final
     if column == DELTA_MTL:
         return gains_over("mtl_baseline", row, final, results)
-    return [scores[column.task] for scores in final] if column.task else relative_gains(row, final, results)
+    return (
+        [scores[column.task] for scores in final if column.task in scores] if column.task else relative_gains(row, final, results)
+    )

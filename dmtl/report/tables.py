@@ -8,7 +8,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from dmtl.config import Grid, Paths
-from dmtl.files import replacing, write_json
+from dmtl.files import replacing, together, write_json
 from dmtl.metrics.per_image import load_per_image
 from dmtl.report.changed import Changes, changes
 from dmtl.report.claims import claims
@@ -66,8 +66,22 @@ def write_report(
             those that do.
         today: cell -> the configuration that it would be trained with now: rows that were trained with another are marked.
     """
+    with together():  # a report is of one state of the results, or the former one stays
+        _write_all(grid, paths, costs, checks, trained, cost_report, default_steps, today or {})
+
+
+def _write_all(
+    grid: Grid,
+    paths: Paths,
+    costs: CostOf | None,
+    checks: str,
+    trained: CostOf | None,
+    cost_report: "CostReport | None",
+    default_steps: int | None,
+    today: Mapping[str, Mapping[str, Any]],
+) -> None:
     results, runs, of_all = load_results(grid, paths), load_runs(grid, paths), load_all(grid, paths)
-    changed = changes(runs, today or {})
+    changed = changes(runs, today)
     counted = {OWN: trained}
     parts = {table: _write_table(table, grid, paths, of_all, counted.get(table, costs), changed) for table in tables(grid)}
     unpinned = {row_of(run.cell): run.training.get("options", {}).get("steps") for run in runs if run.cell.steps is None}

@@ -50,7 +50,10 @@ class Normals(Kind):
 
     def mirrored(self, label: "Tensor") -> "Tensor":
         """The x component changes its sign."""
-        return label.flip(-1) * label.new_tensor([-1.0, 1.0, 1.0]).view(3, 1, 1)
+        import torch
+
+        x, others = label.flip(-1).split([1, 2], dim=-3)
+        return torch.cat([-x, others], dim=-3)
 
     def seen_in_view(self, values: "Tensor", zoom: "Tensor", mirrored: "Tensor") -> "Tensor":
         import torch

@@ -6,6 +6,7 @@ training, so results whose training was not tracked here are left out, and what 
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -17,10 +18,23 @@ from typing import Any
 from dmtl.benchmarks import benchmark, read_own
 from dmtl.config import Cell, Grid, Paths, Project, for_report
 from dmtl.evaluation.gallery import REFERENCE, Gallery, load_gallery
-from dmtl.files import file_sha256, flat, read_json
+from dmtl.files import file_sha256, read_json
 from dmtl.pictures.contact_sheet import contact_sheet
 from dmtl.report.results import Results, headline, load_results, load_runs, relative_gains, row_of
-from dmtl.tracking.store import experiment_id, guard, is_off, quiet_mlflow, reason, start_process, tracking_uri
+from dmtl.tasks import Task
+from dmtl.tracking.store import (
+    OWN,
+    enter_home,
+    experiment_id,
+    guard,
+    is_off,
+    outlives,
+    quiet_mlflow,
+    reason,
+    start_process,
+    tracking_uri,
+    wait_for,
+)
 
 GIVE_UP = 180.0  # seconds, after which a server that does not answer is left alone
 PICTURES = 2  # of each cell's gallery
@@ -30,7 +44,10 @@ DONE = "results.sha256"  # tag of a run that has its results
 def start(project: Project) -> None:
     """Add what a report found to MLflow, in a process of its own that nobody waits for; nothing with `DMTL_TRACKING=off`."""
     if not is_off():
-        start_process("dmtl.tracking.results", str(project.paths.root.resolve()))
+        root = project.paths.root.resolve()
+        process = start_process("dmtl.tracking.results", str(root))
+        if not outlives(root):
+            wait_for(process)
 
 
 def add_results(project: Project) -> int:
@@ -42,32 +59,32 @@ def add_results(project: Project) -> int:
     from mlflow import MlflowClient
 
     grid, paths = for_report(project), project.paths
-    results, uri = load_results(grid, paths), tracking_uri(paths)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    results, home, uri = load_results(grid, paths), enter_home(paths.root), tracking_uri()
+    if uri == OWN and not (home / "mlflow.db").exists():
         return 0  # nothing was ever tracked here
     client = MlflowClient(uri)
     added = 0
     for trained in load_runs(grid, paths):
         file = paths.result(trained.key)
         version = file_sha256(file)
-        with guard(uri, paths.root):
-            run = _run_of(client, trained.cell.benchmark, trained.fingerprint)
+        with guard(uri, home):
+            run = run_of(client, trained.cell.benchmark, trained.fingerprint)
         if run is None or run.data.tags.get(DONE) == version:
             continue
-        scores = _scores(trained.cell, read_json(file)["metrics"], results)
+        scores = scores_of(trained.cell, read_json(file)["metrics"], results)
         with tempfile.TemporaryDirectory() as folder:
             pictures = list(_pictures(grid, paths, trained.key, trained.cell, Path(folder)))
-            with guard(uri, paths.root):
+            with guard(uri, home):
                 _add(client, run, trained.cell, scores, {"results": [file], "pictures": pictures}, paths)
                 client.set_tag(run.info.run_id, DONE, version)
         added += 1
     if added:
-        with guard(uri, paths.root):
-            _add_report(client, paths)
+        with guard(uri, home):
+            _add_report(client, paths, experiment_id(client, "report", uri, home))
     return added
 
 
-def _run_of(client: Any, experiment: str, fingerprint: str) -> Any:
+def run_of(client: Any, experiment: str, fingerprint: str) -> Any:
     """The newest run of a training; None where there is none."""
     known = client.get_experiment_by_name(experiment)
     if known is None or not fingerprint:
@@ -80,10 +97,10 @@ def _run_of(client: Any, experiment: str, fingerprint: str) -> Any:
 
 def _add(client: Any, run: Any, cell: Cell, scores: dict[str, float], files: dict[str, list[Path]], paths: Paths) -> None:
     """Scores, the data set with its digest, and files by folder."""
-    from mlflow.entities import Dataset, DatasetInput, Metric
+    from mlflow.entities import Dataset, DatasetInput
 
-    now, id_ = int(time.time() * 1000), run.info.run_id
-    client.log_batch(id_, metrics=[Metric(name, value, now, 0) for name, value in scores.items()])
+    id_ = run.info.run_id
+    log_scores(client, run, scores)
     name, digest = f"{cell.benchmark}-{cell.setting}", run.data.tags.get("data.sha256", "")[:36]
     source = str(paths.shard(cell.benchmark, "train").relative_to(paths.root))
     client.log_inputs(id_, datasets=[DatasetInput(Dataset(name=name, digest=digest, source_type="local", source=source))])
@@ -92,12 +109,36 @@ def _add(client: Any, run: Any, cell: Cell, scores: dict[str, float], files: dic
             client.log_artifact(id_, str(file), folder)
 
 
-def _scores(cell: Cell, metrics: dict[str, Any], results: Results) -> dict[str, float]:
-    """`<stage>/<task>/<metric>` of both stages, and the cell's own Delta_m where its reference was evaluated."""
-    known = {stage: tasks for stage, tasks in metrics.items() if tasks}
-    scores = {name.replace(".", "/", 2): value for name, value in flat(known).items()}  # a metric's name may hold a point
+def log_scores(client: Any, run: Any, scores: dict[str, float]) -> None:
+    """Write the scores that a run lacks, or has with another value."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    new = [Metric(name, value, now, 0) for name, value in scores.items() if run.data.metrics.get(name) != value]
+    client.log_batch(run.info.run_id, metrics=new)
+
+
+def scores_of(cell: Cell, metrics: dict[str, Any], results: Results) -> dict[str, float]:
+    """`<stage>/<task>/<metric>_<unit>` of all stages, and the cell's own Delta_m where its reference was evaluated."""
+    tasks = {task.name: task for task in benchmark(cell.benchmark).tasks}
+    scores = {
+        f"{stage}/{task}/{metric}{_unit(tasks[task], metric)}": value
+        for stage, scored in metrics.items()
+        for task, values in (scored or {}).items()
+        for metric, value in values.items()
+        if value is not None
+    }
     gains = relative_gains(row_of(cell), [headline(cell.benchmark, metrics["final"])], results)
-    return scores | ({"final/delta_m": gains[0]} if gains else {})
+    return scores | ({"final/delta_m_percent": gains[0]} if gains else {})
+
+
+def _unit(task: Task, metric: str) -> str:
+    """`_percent`, `_degrees`, `_m`: what is added to a metric's name; nothing where the values have no unit."""
+    if metric == "rel_error":
+        return "_ratio"
+    unit = "%" if metric.startswith("within_") else task.kind.unit
+    words = {"%": "percent", "as stored": re.sub(r"\W+", "_", task.unit)}.get(unit, unit)
+    return f"_{words}" if words else ""
 
 
 def _pictures(grid: Grid, paths: Paths, key: str, cell: Cell, folder: Path) -> Iterator[Path]:
@@ -122,9 +163,8 @@ def _photos(grid: Grid, paths: Paths, name: str) -> Gallery | None:
     return load_gallery(paths.gallery(there[0])) if there else None
 
 
-def _add_report(client: Any, paths: Paths) -> None:
+def _add_report(client: Any, paths: Paths, experiment: str) -> None:
     """The report as the artifacts of a run of its own, in the experiment `report`."""
-    experiment = experiment_id(client, "report", paths.root.resolve())
     there = client.search_runs([experiment], f"tags.scale = '{paths.scale}'", max_results=1)
     name = f"report-{paths.scale}"
     run = there[0] if there else client.create_run(experiment, run_name=name, tags={"scale": paths.scale})

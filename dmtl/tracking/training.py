@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmtl.config import Paths, TrainingConfig
 from dmtl.files import flat
-from dmtl.tracking.store import is_off, start_process, tracking_uri
+from dmtl.tracking.store import is_off, outlives, start_process, tracking_uri, wait_for
 
 if TYPE_CHECKING:
     from dmtl.training.fingerprint import Fingerprint
@@ -34,15 +34,17 @@ class Description:
         uri: the tracking server or database.
         experiment: the benchmark.
         name: the cell.
+        scale: of the training.
         params: dotted key -> value of the configuration.
         tags: what the run is found by.
         run_file: where the run's id is kept while the training lasts.
-        root: folder of artifacts and of the lock that guards a database.
+        root: the project's folder, or the copy of it in which DVC runs an experiment.
     """
 
     uri: str
     experiment: str
     name: str
+    scale: str
     params: dict[str, Any]
     tags: dict[str, str]
     run_file: str
@@ -64,17 +66,22 @@ class MlflowTracker(Tracker):
 
     def __init__(self, description: Description) -> None:
         self.process = start_process("dmtl.tracking.writer", stdin=subprocess.PIPE)
+        self._outlives = outlives(Path(description.root))
         self._send(asdict(description))
 
     def log(self, metrics: dict[str, float], step: int) -> None:
-        self._send([metrics, step, int(time.time() * 1000)])
+        self._send(
+            [{f"train/{name.removeprefix('all/')}": value for name, value in metrics.items()}, step, int(time.time() * 1000)]
+        )
 
     def close(self, finished: bool) -> None:
         self._send(finished)
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
-        if not finished:
+        if not self._outlives:
+            wait_for(self.process)
+        elif not finished:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(PATIENCE)
 
@@ -100,12 +107,13 @@ def track(training: TrainingConfig, paths: Paths, resume_folder: Path, fingerpri
         return
     tracker = MlflowTracker(
         Description(
-            uri=tracking_uri(paths),
+            uri=tracking_uri(),
             experiment=training.cell.benchmark,
             name=training.name,
+            scale=paths.scale,
             params=flat(training.model_dump(mode="json")),
-            tags=_tags(training, paths.scale, fingerprint),
-            run_file=str(resume_folder / "mlflow_run"),
+            tags=_tags(training, paths, fingerprint),
+            run_file=str(resume_folder.resolve() / "mlflow_run"),
             root=str(paths.root.resolve()),
         )
     )
@@ -117,11 +125,11 @@ def track(training: TrainingConfig, paths: Paths, resume_folder: Path, fingerpri
         tracker.close(finished)
 
 
-def _tags(training: TrainingConfig, scale: str, fingerprint: "Fingerprint") -> dict[str, str]:
-    cell = training.cell
+def _tags(training: TrainingConfig, paths: Paths, fingerprint: "Fingerprint") -> dict[str, str]:
+    cell, experiment = training.cell, os.environ.get("DVC_EXP_NAME")
     return {
         "cell": training.name,
-        "scale": scale,
+        "scale": paths.scale,
         "setting": cell.setting,
         "method": cell.method,
         "backbone": cell.backbone,
@@ -132,4 +140,6 @@ def _tags(training: TrainingConfig, scale: str, fingerprint: "Fingerprint") -> d
         "data.sha256": fingerprint.data,
         "code.sha256": fingerprint.code,
         "dvc.stage": os.environ.get("DVC_STAGE", ""),
+        **({"dvc.experiment": experiment} if experiment else {}),
+        "model.path": str(paths.model(training.name).relative_to(paths.root)),
     }

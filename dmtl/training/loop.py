@@ -6,18 +6,15 @@ position, and a training that was interrupted ends as one that was not.
 
 import json
 import signal
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from dmtl.config import Paths, Recipe, TrainingConfig
-from dmtl.data.batch import Batch
 from dmtl.data.loading import EpochBatches, TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError, nearest
@@ -26,14 +23,14 @@ from dmtl.models import build, save_weights
 from dmtl.models.shared.backbone import load_imagenet_weights, with_normalisation
 from dmtl.models.shared.method import Method
 from dmtl.tracking.training import Tracker, track
-from dmtl.training.adam import Adam
 from dmtl.training.balance import Balance, balance_for
 from dmtl.training.checkpoint import ResumeState
 from dmtl.training.compiling import compile_parts
 from dmtl.training.devices import Agreement, launched, share_of, synchronise_batch_norm
 from dmtl.training.epoch_losses import GRADIENT, EpochLosses
-from dmtl.training.fabric import Fabric, FabricModule, FabricOptimizer
+from dmtl.training.fabric import Fabric
 from dmtl.training.fingerprint import Fingerprint, fingerprint_of
+from dmtl.training.step import has_channels_last, make_optimiser, place, take_step
 
 History = list[dict[str, Any]]  # one entry per epoch: network, epoch, learning rate, mean losses, balance's weights, figures
 
@@ -111,9 +108,7 @@ def _network(training: TrainingConfig, shard: Shard, fabric: Fabric) -> Method:
     if training.pretrained:
         load_imagenet_weights(model, training.cell.backbone)
     synchronise_batch_norm(model, fabric)
-    model.to(fabric.device)
-    if training.recipe.precision == "bf16-mixed":
-        model.to(memory_format=torch.channels_last)  # twice as fast in bf16; no gain for small maps in float32
+    place(model, fabric.device, has_channels_last(training.recipe))
     return model
 
 
@@ -141,9 +136,7 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
     name, network = named
     if state is None:
         network.begin()
-    groups = network.parameter_groups()
-    own_rates = [group.pop("rate", None) for group in groups]  # functions, which have no place in a checkpoint
-    optimiser = Adam(groups, lr=run.recipe.learning_rate, weight_decay=run.recipe.weight_decay, fused=True)
+    optimiser, own_rates = make_optimiser(network, run.recipe)
     run.balance = balance_for(run.training, network, run.fabric)
     network.train()
     if state is not None:
@@ -151,7 +144,7 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
         optimiser.load_state_dict(state["optimiser"])
         run.balance.load_state_dict(state["balance"])
     if run.recipe.compile:
-        compile_parts(network)
+        compile_parts(network, run.recipe.compile)
     module, wrapped = run.fabric.setup(network, optimiser)
     stop = Agreement(run.fabric)
     loading = TrainingBatches(data, run.recipe.batch, run.recipe.workers, run.training.optim.label_balance, share_of(run.fabric))
@@ -164,34 +157,15 @@ def _fit(run: Run, named: tuple[str, Method], data: TrainingSet, state: dict[str
             if run.position.losses:
                 epoch_losses.load_state_dict(run.position.losses)
             for batch in batches.epoch(epoch, run.position.batch):
-                epoch_losses.add(run.fabric, _step(run, module, wrapped, batch.to(run.fabric.device), network.figures))
+                on_device, at = batch.to(run.fabric.device), (run.position.epoch, run.position.batch)
+                step = take_step(run.fabric, run.balance, module, wrapped, on_device, at, run.recipe.clip, network.figures)
+                epoch_losses.add(run.fabric, step)
                 run.position.batch += 1
                 bar.update()
                 signalled = stop(run.stop.requested)
                 if signalled or run.resume.due():
                     _save(run, wrapped.optimizer, epoch_losses, signalled)
             _end_epoch(run, name, rate, epoch_losses, bar)
-
-
-def _step(
-    run: Run, module: FabricModule, optimiser: FabricOptimizer, batch: Batch, figures: Sequence[str]
-) -> dict[str, Tensor | None]:
-    """One step of the optimiser: its losses, `figures`, which are no part of them, and the norm of its gradient.
-
-    A batch without any label of the network's tasks, which only `Method.every_image` lets come, moves the statistics of batch
-    norm and nothing else, as in XTC's released single-task training (docs/methods.md, "single_task").
-    """
-    if not batch.image_index:
-        with torch.no_grad():
-            module(batch)
-        return {}
-    optimiser.zero_grad()
-    losses = module(batch)
-    noted = {name: losses.pop(name) for name in figures if name in losses}
-    losses = run.balance.backward(run.fabric, losses, (run.position.epoch, run.position.batch))
-    norm = run.fabric.clip_gradients(module, optimiser, max_norm=run.recipe.clip, error_if_nonfinite=False)
-    optimiser.step()
-    return {**losses, **noted, GRADIENT: norm}
 
 
 def _end_epoch(run: Run, name: str, rate: float, losses: EpochLosses, bar: tqdm) -> None:

@@ -15,37 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # for `helpers`
 
 import torch
-from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch import Tensor
 
 from dmtl.config import Project, for_training
 from dmtl.training import devices, loop
 from dmtl.training.epoch_losses import EpochLosses
+from helpers.devices import reduce_batch_norm
 from helpers.narrow_resnet import narrow_backbones
-
-
-class ReducedBatchNorm(nn.BatchNorm2d):
-    """Batch norm over the batches of all processes."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x)
-        count = all_reduce(x.new_tensor(float(x.numel() // x.shape[1])))
-        mean = all_reduce(x.sum((0, 2, 3))) / count
-        centred = x - mean[:, None, None]
-        variance = all_reduce((centred**2).sum((0, 2, 3))) / count
-        with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-            self.num_batches_tracked.add_(1)
-        scale = self.weight * (variance + self.eps) ** -0.5
-        return centred * scale[:, None, None] + self.bias[:, None, None]
-
-
-def reduce_batch_norm(network: nn.Module, fabric: object) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.__class__ = ReducedBatchNorm
 
 
 def keep(dtype: torch.dtype) -> None:

@@ -381,3 +381,26 @@ def test_batches_change_nothing_but_rounding(models: Path, tmp_path: Path) -> No
     for number in range(5):
         one, two = (np.load(tmp_path / str(batch) / str(number) / "predictions.npz") for batch in (1, 2))
         np.testing.assert_allclose(one["final/depth"], two["final/depth"], atol=1e-4)
+
+
+def test_a_name_that_is_not_utf8_is_one_like_others(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as of a share or an old archive: its photo is predicted, and so are those after it; a damaged one gets its line."""
+    photos = tmp_path / "photos"
+    for name in (b"a.jpg", b"caf\xe9.jpg", b"caf\xe8.jpg", b"z.jpg"):
+        _photo(photos / "new.jpg").rename(photos / os.fsdecode(name))
+    (photos / os.fsdecode(b"\xff.jpg")).write_bytes(b"no image")
+    arguments = [
+        "predict",
+        str(photos),
+        "--model",
+        str(models / "nyud-plain"),
+        "--out",
+        str(tmp_path / "out"),
+        "--processes",
+        "0",
+    ]
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "caf_", "caf_-2", "z"]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert "?.jpg is damaged" in line

@@ -25,7 +25,7 @@ from dmtl.benchmarks.nyud import rooms
 from dmtl.config import Data, Paths, Project, for_shards
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
-from dmtl.files import read_json, write_json
+from dmtl.files import read_json, temporary_name, write_json
 from dmtl.prepare import obtain, places
 from dmtl.prepare.label_masks import content_sha256
 from dmtl.prepare.obtain import Raw
@@ -192,7 +192,7 @@ def _files(folder: Path) -> dict[Path, bytes]:
 def test_a_disk_that_fills_up_while_scenes_are_made(tmp_path: Path, scenes: object) -> None:
     folder = tmp_path / "train" / scenes.ARRAYS[1]  # type: ignore[attr-defined]
     folder.mkdir(parents=True)
-    (folder / f".0.npy.{os.getpid()}.tmp").symlink_to("/dev/full")
+    temporary_name(folder / "0.npy").symlink_to("/dev/full")
     with pytest.raises(UserError, match=r"0\.npy could not be written \(.*\): free the disk or mend the folder") as caught:
         scenes.write_tree(tmp_path, "train", 1, 0)  # type: ignore[attr-defined]
     assert "\n" not in str(caught.value)

@@ -61,6 +61,25 @@ def test_a_plain_bootstrap_gives_the_same(pair: Pair) -> None:
         assert (found[key].low, found[key].high) == pytest.approx(tuple(np.percentile(values, [5, 95])), rel=1e-9, abs=1e-9), key
 
 
+def test_a_task_without_a_valid_test_label_is_not_compared(pair: Pair) -> None:
+    """Nor is what is made of all tasks; and its result file is JSON, which knows no NaN."""
+
+    def void(group: Group) -> Group:
+        tables = {"final": group.cells[0].tables["final"] | {"depth": np.zeros((60, 4))}}
+        return _group(group.name, replace(group.cells[0], tables=tables))
+
+    assert pair.reference_a is not None
+    single = void(pair.reference_a)
+    a = void(pair.a)
+    found = compare(Pair(a, void(pair.b), single, single), draws=100, level=90, seed=5)
+    assert {task for task, _ in found} == {"semseg", "normals"}
+    assert a.cells[0].unscored() == ["depth"]
+    assert pair.a.cells[0].unscored() == []
+    assert list(a.cells[0].headline()) == ["semseg", "normals"]
+    result = json.loads(json.dumps(a.cells[0].result(), allow_nan=False))
+    assert result["metrics"]["final"]["depth"] == {"abs_error": None, "rmse": None, "rel_error": None}
+
+
 def test_the_whole_test_set_is_scored_as_printed(pair: Pair) -> None:
     found = compare(pair, draws=100, level=95, seed=0)
     a, b, single = (group.cells[0].scores()["final"] for group in (pair.a, pair.b, pair.reference_a))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import random
 import re
 import statistics
@@ -74,6 +75,29 @@ def test_seeds_are_averaged(project: Project) -> None:
     assert float(entry["sd"]) == pytest.approx(statistics.stdev([44, 40]))
     gain = _entries(project)["onelabel", "diffusion_feature", ""]
     assert (gain["metric"], float(gain["ours"])) == ("delta_m", pytest.approx(5))
+
+
+@pytest.mark.parametrize("without", [math.nan, None])
+def test_a_task_without_a_valid_test_label_has_no_score(project: Project, without: float | None) -> None:
+    """It is a dash in every table, never the best, and nothing is relative to it; results of old say NaN, which is no JSON."""
+    cells = ("nyud-onelabel-diffusion_feature", "nyud-onelabel-diffusion_feature-seed1", "nyud-onelabel-single_task")
+    for cell in (*cells, "nyud-onelabel-diffusion_prediction", "nyud-full-constant"):
+        path = project.paths.result(cell)
+        content = json.loads(path.read_text()) if path.exists() else json.loads(project.paths.result(cells[0]).read_text())
+        for stage in ("final", "initial"):
+            if content["metrics"][stage]:
+                content["metrics"][stage]["semseg"]["miou"] = without
+        path.write_text(json.dumps(content))
+    write_report(for_report(project), project.paths, _costs)
+    entries = _entries(project)
+    for method in ("diffusion_feature", "diffusion_prediction", "single_task"):
+        assert entries["onelabel", method, "semseg"]["ours"] == ""
+        assert entries["onelabel", method, "depth"]["ours"] != ""
+        assert ("onelabel", method, "") not in entries or entries["onelabel", method, ""]["ours"] == ""
+    for path in project.paths.reports().iterdir():
+        assert not re.search(r"\bnan\b", path.read_text(), re.IGNORECASE), path
+    assert "**–**" not in (project.paths.reports() / "table3.md").read_text()
+    assert "Single-Task has no score of semseg" in (project.paths.reports() / "index.html").read_text()
 
 
 def test_the_cells_of_a_table_are_its_rows(root: Path) -> None:

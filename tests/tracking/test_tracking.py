@@ -58,6 +58,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tracked(tiny: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny project with tracking on; `train` then waits for MLflow's process, as nobody else does."""
     shutil.copy(empty_database, tiny / "mlflow.db")
+    monkeypatch.chdir(tiny)  # where what writes to MLflow goes, and what a test must leave again
     monkeypatch.delenv("DMTL_TRACKING")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     original = tracking.MlflowTracker.close
@@ -79,7 +80,7 @@ def test_a_run_has_its_name_parameters_and_curves(tracked: Path) -> None:
         ).fetchall()
         params = dict(database.execute("select key, value from params").fetchall())
         tags = dict(database.execute("select key, value from tags").fetchall())
-        curve = database.execute("select step from metrics where key = 'all/depth' order by step").fetchall()
+        curve = database.execute("select step from metrics where key = 'train/depth' order by step").fetchall()
     assert names == [(CELL, "nyud", "FINISHED")]
     assert (params["recipe.epochs"], params["cell.method"]) == ("2", "mtl_baseline")
     assert (tags["cell"], tags["scale"], tags["setting"], tags["method"]) == (CELL, "demo", "full", "mtl_baseline")
@@ -110,7 +111,7 @@ def test_an_interrupted_training_goes_on_in_its_run(tracked: Path, monkeypatch: 
     _train(tracked)
     with sqlite3.connect(tracked / "mlflow.db") as database:
         runs = database.execute("select name, status from runs").fetchall()
-        curve = database.execute("select step from metrics where key = 'all/depth' order by step").fetchall()
+        curve = database.execute("select step from metrics where key = 'train/depth' order by step").fetchall()
     assert runs == [(CELL, "FINISHED")]
     assert curve == [(1,), (2,)]
 
@@ -171,6 +172,7 @@ def _description(root: Path) -> Description:
         uri=f"sqlite:///{root}/mlflow.db",
         experiment="nyud",
         name="cell",
+        scale="demo",
         params={},
         tags={"cell": "cell"},
         run_file=str(root / "run"),
@@ -210,7 +212,7 @@ def test_a_database_that_cannot_be_made_costs_a_warning(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tracked}/params.yaml")
     project = _train(tracked)
     assert (project.paths.model(CELL) / "model.json").exists()
-    (warning,) = [line for line in capfd.readouterr().err.splitlines() if "MLflow" in line]
+    (warning,) = {line for line in capfd.readouterr().err.splitlines() if "MLflow" in line}
     assert "does not take the run" in warning
 
 
@@ -218,7 +220,7 @@ def test_mlflow_is_written_to_by_the_code_of_this_package(tmp_path: Path, monkey
     """A copy of the package that runs, as DVC's experiments do, does not start another one that is installed."""
     copy = tmp_path / "copy" / "dmtl"
     shutil.copytree(ROOT / "dmtl", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "where.py").write_text("import pathlib, dmtl; pathlib.Path('where').write_text(dmtl.__file__)\n")
+    (copy / "where.py").write_text("import pathlib, dmtl; pathlib.Path('../where').write_text(dmtl.__file__)\n")
     call = "from dmtl.tracking.store import start_process; assert start_process('dmtl.where').wait(60) == 0"
     environment = {**os.environ, "PYTHONPATH": str(copy.parent)}
     subprocess.run([sys.executable, "-c", call], cwd=tmp_path, env=environment, check=True)
@@ -247,6 +249,7 @@ def evaluated(tracked: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     from evaluate import evaluate_cell
 
     project = _train(tracked)
+    monkeypatch.setattr("dmtl.tracking.scores.start", lambda *_: None)  # a process that would write meanwhile
     evaluate_cell(project, CELL)
     write_report(for_report(project), project.paths, None)
     shutil.copytree(tracked, kept, ignore=shutil.ignore_patterns("data"))
@@ -257,11 +260,11 @@ def test_a_run_gets_its_scores_pictures_and_data(evaluated: Project) -> None:
     from mlflow import MlflowClient
 
     assert tracking_results.add_results(evaluated) == 1
-    client = MlflowClient(tracking_uri(evaluated.paths))
+    client = MlflowClient(tracking_uri())
     (run,) = client.search_runs([client.get_experiment_by_name("nyud").experiment_id])
     result = json.loads(evaluated.paths.result(CELL).read_text())
-    assert run.data.metrics["final/semseg/miou"] == result["metrics"]["final"]["semseg"]["miou"]
-    assert "final/normals/within_11.25" in run.data.metrics
+    assert run.data.metrics["final/semseg/miou_percent"] == result["metrics"]["final"]["semseg"]["miou"]
+    assert "final/normals/within_11.25_percent" in run.data.metrics
     assert (run.data.tags["backbone"], run.data.tags["seed"], run.data.tags["fingerprint"]) == (
         "resnet18",
         "0",
@@ -278,6 +281,7 @@ def test_a_run_gets_its_scores_pictures_and_data(evaluated: Project) -> None:
 
 def test_nothing_is_made_where_nothing_was_tracked(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tiny)  # where what writes to MLflow goes, and what a test must leave again
     assert tracking_results.add_results(Project(tiny)) == 0
     assert not (tiny / "mlflow.db").exists()
 

@@ -34,19 +34,19 @@ def sees_all(tiny: Path) -> Path:
 def _seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], bool]]:
     """Train the cell: of every batch its images, and whether it changed a parameter."""
     seen = []
-    original = loop._step
+    original = loop.take_step
 
-    def watched(run, module, optimiser, batch, *figures):  # type: ignore[no-untyped-def]
+    def watched(fabric, balance, module, optimiser, batch, *others):  # type: ignore[no-untyped-def]
         before = [p.detach().clone() for p in module.parameters()]
         buffers = [b.clone() for b in module.buffers()]
-        losses = original(run, module, optimiser, batch, *figures)
+        losses = original(fabric, balance, module, optimiser, batch, *others)
         assert any(not torch.equal(a, b) for a, b in zip(buffers, module.buffers(), strict=True)), "batch norm sees every batch"
         changed = any(not torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
         assert bool(losses) == bool(batch.image_index) == changed
         seen.append((batch.ids, changed))
         return losses
 
-    monkeypatch.setattr(loop, "_step", watched)
+    monkeypatch.setattr(loop, "take_step", watched)
     project = Project(folder)
     loop.train(for_training(project, CELL), project.paths)
     return seen

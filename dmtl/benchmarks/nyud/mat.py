@@ -12,7 +12,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from dmtl.benchmarks.shared.readers import check_range, load_mat
 from dmtl.benchmarks.shared.sample import Sample, resized_photo
@@ -85,6 +84,8 @@ def normals_from_depth(depth: np.ndarray, intrinsics: tuple[float, float, float,
     """
     fx, fy, cx, cy = intrinsics
     valid = depth > 0
+    from scipy.ndimage import gaussian_filter  # where raw files are read alone: whoever only names a benchmark needs none
+
     weight = gaussian_filter(valid.astype(np.float64), SMOOTHING)
     smooth = gaussian_filter(depth.astype(np.float64), SMOOTHING) / np.maximum(weight, 1e-9)
     v, u = np.mgrid[: depth.shape[0], : depth.shape[1]]

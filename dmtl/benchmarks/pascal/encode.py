@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.io
 from PIL import Image
-from scipy import ndimage
 
 from dmtl.benchmarks.pascal.people import PARTS
 
@@ -52,6 +50,8 @@ def contents(seen: Snapshot, split: str, k: int) -> Iterator[bytes]:
     yield _matlab({"anno": _annotation(image_id(split, k), seen)})
     yield _picture(_semseg(seen.label_map, void=k % 2 == 0), "PNG")
     yield _picture(Image.fromarray(_distilled(seen.normal)), "PNG")
+    from scipy import ndimage
+
     yield _picture(Image.fromarray(ndimage.gaussian_filter(255.0 * (seen.thing == 1), 1.5).round().astype(np.uint8)), "PNG")
 
 
@@ -68,6 +68,8 @@ def _semseg(label_map: np.ndarray, void: bool) -> Image.Image:
         index[context : context + 1] = k
     label = index[label_map]
     if void:
+        from scipy import ndimage
+
         label[ndimage.maximum_filter(label, 5) != ndimage.minimum_filter(label, 5)] = 255
     picture = Image.fromarray(label)
     picture.putpalette(bytes((k * step) % 256 for k in range(256) for step in (67, 131, 41)))
@@ -76,6 +78,8 @@ def _semseg(label_map: np.ndarray, void: bool) -> Image.Image:
 
 def _distilled(normal: np.ndarray) -> np.ndarray:
     """Unit vectors (3, H, W) as an 8-bit picture (H, W, 3), a little soft as a network's predictions are."""
+    from scipy import ndimage
+
     soft = ndimage.gaussian_filter(normal, (0, 1.5, 1.5))
     soft /= np.maximum(np.sqrt((soft * soft).sum(0)), 1e-6)
     return np.rint((soft + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0)
@@ -84,6 +88,8 @@ def _distilled(normal: np.ndarray) -> np.ndarray:
 def _matlab(variables: dict[str, Any]) -> bytes:
     """A MATLAB file of version 5 that does not say when it was written."""
     stream = io.BytesIO()
+    import scipy.io
+
     scipy.io.savemat(stream, variables, do_compression=True)
     return b"MATLAB 5.0 MAT-file, synthetic".ljust(116) + stream.getvalue()[116:]
 

@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
-from skimage.morphology import thin
 
 from dmtl.benchmarks.shared.readers import check_range, load_mat, load_pixels, read_bytes
 from dmtl.benchmarks.shared.sample import ImageList, Sample
@@ -135,6 +133,9 @@ def read(root: Path, split: str, image_id: str) -> Sample:
 
 def boundary(label_map: np.ndarray) -> np.ndarray:
     """The boundary label `(H, W)` uint8 that is trained on: where the LabelMap's Laplacian is not 0, thinned to one pixel."""
+    from scipy import ndimage
+    from skimage.morphology import thin
+
     return thin(ndimage.convolve(label_map.astype(np.int64), LAPLACIAN, mode="mirror") != 0).astype(np.uint8)
 
 

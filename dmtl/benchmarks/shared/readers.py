@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from PIL import Image
 
 from dmtl.errors import UserError
@@ -75,6 +74,8 @@ def load_mat(path: Path, variable: str) -> np.ndarray:
     """
     content = read_bytes(path)
     try:
+        import scipy.io
+
         variables = scipy.io.loadmat(io.BytesIO(content), variable_names=[variable])
     except NotImplementedError:
         raise UserError(f"{path} is a MATLAB file of version 7.3, but those published are of version 5; take it anew") from None

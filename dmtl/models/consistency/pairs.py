@@ -1,6 +1,6 @@
 """Which ordered pairs of tasks are compared on which image, packed (docs/methods.md, "xtc")."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -30,12 +30,22 @@ class TaskPairs:
     def __len__(self) -> int:
         return len(self.image)
 
+    def to(self, device: torch.device) -> "TaskPairs":
+        """The same pairs on `device`, copied without waiting."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        sources = {task: moved(index) for task, index in self.sources.items()}
+        return TaskPairs(sources, *(moved(getattr(self, field.name)) for field in fields(self) if field.name != "sources"))
+
 
 def pack_pairs(image_index: Maps, images: int, tasks: tuple[str, ...]) -> TaskPairs:
     """On each image every pair (unlabelled source, labelled target); where all tasks are labelled, every pair of two of them.
 
     Args:
-        image_index: task -> `(n_t,)` int64, the images that carry its label; not empty.
+        image_index: task -> `(n_t,)` int64, the images that carry its label; not empty. On the CPU, for how many pairs there are
+            depends on it, and a GPU's answer would be waited for.
         images: size of the batch.
         tasks: all tasks, in order.
     """

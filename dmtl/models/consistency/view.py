@@ -70,8 +70,8 @@ def draw_view(noise_keys: Tensor, size: Sequence[int], zooms: Sequence[float], f
     device = noise_keys.device
     draws = uniform(noise_keys, name, 0, (4,))
     choice = (draws[:, 0] * len(zooms)).long()
-    parts = torch.tensor([[int(side / zoom) for side in size] for zoom in zooms], device=device)[choice]  # (B, 2)
-    sides = torch.tensor(list(size), device=device)
+    parts = _constant([[int(side / zoom) for side in size] for zoom in zooms], device)[choice]  # (B, 2)
+    sides = _constant(list(size), device)
     offset = (draws[:, 1:3] * (sides - parts + 1)).long()
     mirrored = (draws[:, 3] < 0.5) & flip
     scale = (parts - 1) / (sides - 1)
@@ -81,7 +81,12 @@ def draw_view(noise_keys: Tensor, size: Sequence[int], zooms: Sequence[float], f
         scale[:, k, None] * torch.linspace(-1, 1, side, device=device) + centre[:, k, None] for k, side in enumerate(size)
     )
     grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1)
-    return View(grid, torch.tensor(zooms, device=device, dtype=torch.float32)[choice], mirrored)
+    return View(grid, _constant([float(zoom) for zoom in zooms], device).float()[choice], mirrored)
+
+
+def _constant(values: list, device: torch.device) -> Tensor:
+    """A small tensor on the device, which nobody waits for: made there, it would be copied with waiting."""
+    return torch.tensor(values).to(device, non_blocking=True)
 
 
 def _sample(maps: Tensor, grid: Tensor, mode: str) -> Tensor:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from dmtl.models.shared.attention import attend
+
 STEP_FREQUENCIES = 256  # sinusoids of the step embedding, half cosines, half sines
 
 
@@ -28,7 +30,7 @@ class StepEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention written as two matrix products, so that FLOP counters see them."""
+    """Multi-head attention: projections around `attend`."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -41,8 +43,7 @@ class Attention(nn.Module):
         """`(P, N, width)` queries over `(P, M, width)` -> `(P, N, width)`."""
         q = self._split(self.query(query))
         k, v = (self._split(part) for part in self.key_value(memory).chunk(2, dim=-1))
-        weights = torch.softmax(q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5, dim=-1)
-        return self.out((weights @ v).transpose(1, 2).flatten(2))
+        return self.out(attend(q, k, v).transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
         """`(P, N, width)` -> `(P, heads, N, width / heads)`."""
