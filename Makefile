@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv repro table1 table2 table3 table4 table5 table6 study test test-long test-gpu lint
+.PHONY: venv repro table1 table2 table3 table4 table5 table6 study test test-long test-gpu lint docs
 
 venv: $(INSTALLED)
 
@@ -39,3 +39,9 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: # the site, in an environment of its own: .venv needs none of it
+	$(PYTHON) -m venv .work/docs
+	.work/docs/bin/python -m pip install --quiet --requirement docs/requirements.txt
+	.work/docs/bin/mkdocs build --quiet
+	@echo "the site: site/index.html"
