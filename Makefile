@@ -3,25 +3,28 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: venv repro table1 table2 table3 table4 table5 table6 study test test-long test-gpu lint
+.PHONY: venv repro table1 table2 table3 table4 table5 table6 study test test-long test-gpu lint docs
 
 venv: $(INSTALLED)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
+	$(if $(CPU),$(BIN)/python -m pip install --quiet --no-deps --index-url https://download.pytorch.org/whl/cpu \
+		$$(sed -n 's/^\(torch\|torchvision\)==\([^+ ]*\).*/\1==\2/p' requirements.lock))
+	$(if $(CPU),grep -vE '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' requirements.lock >.venv/cpu.lock)
+	$(BIN)/python -m pip install --quiet --no-deps --requirement $(if $(CPU),.venv/cpu.lock,requirements.lock)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m pip check
+	$(if $(CPU),,$(BIN)/python -m pip check) # wheels for CPUs have other names in their requirements
 	touch $@
 
 repro: venv
-	export PATH="$(CURDIR)/$(BIN):$$PATH" && dvc repro shards && python -m dmtl launch && dvc repro
+	export PATH="$(CURDIR)/$(BIN):$$PATH" && dvc repro shards && python -m dmtl launch && dvc repro && python -m dmtl page
 
 table1 table2 table3 table4 table5 table6: venv
-	export PATH="$(CURDIR)/$(BIN):$$PATH" && dvc repro $$(python -m dmtl cells --table $(@:table%=%)) && dvc repro --single-item report
+	export PATH="$(CURDIR)/$(BIN):$$PATH" && dvc repro $$(python -m dmtl cells --table $(@:table%=%)) && dvc repro --single-item report && python -m dmtl page
 
 study: venv
-	export PATH="$(CURDIR)/$(BIN):$$PATH" && cd study && dvc repro
+	export PATH="$(CURDIR)/$(BIN):$$PATH" && cd study && dvc repro && python -m dmtl page
 
 test: venv
 	$(BIN)/python -m pytest
@@ -36,3 +39,9 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: # the site, in an environment of its own: .venv needs none of it
+	$(PYTHON) -m venv .work/docs
+	.work/docs/bin/python -m pip install --quiet --requirement docs/requirements.txt
+	.work/docs/bin/mkdocs build --quiet
+	@echo "the site: site/index.html"

@@ -33,15 +33,16 @@ def main() -> None:
 
 def compare(arguments: argparse.Namespace, folder: Path) -> None:
     """Print the seconds of both ways and their ratio."""
-    from dmtl.inference import files
+    from dmtl.inference import prediction
     from dmtl.inference.predict import predict_files
+    from dmtl.inference.predictor import Predictor
 
     save_network(folder / "model", arguments.width, arguments.size)
-    level = files.PNG_LEVEL
+    level = prediction.PNG_LEVEL
 
     def predict(processes: int | None) -> None:
-        files.PNG_LEVEL = 6 if processes == 0 else level  # the other processes read the module anew
-        predict_files([str(arguments.photos)], folder / "model", folder / "out", processes=processes)
+        prediction.PNG_LEVEL = 6 if processes == 0 else level  # the other processes read the module anew
+        predict_files([str(arguments.photos)], Predictor(folder / "model"), folder / "out", processes=processes)
 
     seconds: dict[str, list[tuple[float, float]]] = {"plain": [], "ours": []}
     for _ in range(arguments.repeat):

@@ -18,7 +18,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line: a subcommand for each file of `dmtl/commands`."""
     whole = argparse.ArgumentParser(prog="dmtl", description="DiffusionMTL rebuilt: commands beside the pipeline.")
     whole.add_argument("--version", action="version", version=f"dmtl {__version__}")
-    subcommands = whole.add_subparsers(required=True, metavar="COMMAND")
+    subcommands = whole.add_subparsers(metavar="COMMAND")
+    whole.set_defaults(run=lambda _: whole.print_help())
     for name, module in commands().items():
         title = (module.__doc__ or "").partition("\n")[0]
         command = subcommands.add_parser(name, help=title, description=title)

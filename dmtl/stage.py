@@ -8,13 +8,13 @@ from dmtl.config import Project
 from dmtl.errors import one_line_errors
 
 
-def run_stage(description: str | None, target: str | None, work: Callable[..., None]) -> None:
+def run_stage(description: str | None, target: str | None, work: Callable[..., str | None]) -> None:
     """Read the command line of a stage and do its work.
 
     Args:
         description: what the stage does, for `--help`.
         target: the name of its one argument (`cell` or `benchmark`), or None.
-        work: called with the project and, if there is one, the argument.
+        work: called with the project and, if there is one, the argument; returns what came of it, in a line.
     """
     parser = argparse.ArgumentParser(description=description)
     if target:
@@ -22,7 +22,8 @@ def run_stage(description: str | None, target: str | None, work: Callable[..., N
     add_project(parser)
     arguments = parser.parse_args()
     with one_line_errors():
-        work(project_of(arguments), *([getattr(arguments, target)] if target else []))
+        if result := work(project_of(arguments), *([getattr(arguments, target)] if target else [])):
+            print(result, flush=True)
 
 
 def add_project(parser: argparse.ArgumentParser) -> None:

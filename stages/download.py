@@ -8,12 +8,14 @@ from dmtl.prepare.publications import get_weights
 from dmtl.stage import run_stage
 
 
-def download(project: Project, benchmark: str) -> None:
+def download(project: Project, benchmark: str) -> str:
     """Obtain the raw files and write their manifest."""
     data, seed = for_download(project, benchmark)
     if data.source == "download":
         get_weights()
-    Raw(benchmark, data, seed, project.paths).write_manifest()
+    raw = Raw(benchmark, data, seed, project.paths)
+    raw.write_manifest()
+    return f"{benchmark}: the raw files are listed in {project.paths.manifest(benchmark)}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Evaluate one trained cell on the test shard: -> results/<scale>/<cell>.json, .npz (each image), .gallery.npz (some)."""
+"""Evaluate one trained cell on the test shard: -> results/<scale>/<cell>.json, .scores.json, .npz (each image), .gallery.npz."""
 
 import _root  # noqa: F401
 
@@ -6,10 +6,10 @@ from dmtl.config import Project
 from dmtl.stage import run_stage
 
 
-def evaluate_cell(project: Project, cell: str) -> None:
+def evaluate_cell(project: Project, cell: str) -> str:
     """Score a cell's model folder."""
     # Imported here: the processes that count boundaries start from this file and need no torch.
-    from dmtl.commands.shared.scores import warn_of_unscored
+    from dmtl.commands.shared.scores import headline, warn_of_unscored
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import evaluate
     from dmtl.evaluation.gallery import make_gallery
@@ -26,8 +26,10 @@ def evaluate_cell(project: Project, cell: str) -> None:
     with together():
         gallery.save(project.paths.gallery(cell))
         images.save(project.paths.statistics(cell))
+        write_json(project.paths.scores(cell), {cell: images.headline()})  # DVC's metrics: few numbers, the cell in their names
         write_json(project.paths.result(cell), images.result() | {"history": history})
     scores.start(project, cell)
+    return f"{cell}: {headline(images)}"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dmtl.stage import run_stage
 from dmtl.tracking import results as tracking_results
 
 
-def report(project: Project) -> None:
+def report(project: Project) -> str:
     """Everything that people read, of all results."""
     folder, grid = project.paths.root, for_report(project)
     paper = Project(folder, scale="paper")
@@ -30,6 +30,7 @@ def report(project: Project) -> None:
         today={key: resolve(project, cell).model_dump(mode="json") for key, cell in grid.cells.items()},
     )
     tracking_results.start(project)
+    return f"the page: {project.paths.reports() / 'index.html'}"
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from dmtl.prepare.shards import build_shards
 from dmtl.stage import run_stage
 
 
-def shards(project: Project, benchmark: str) -> None:
+def shards(project: Project, benchmark: str) -> str:
     """Build both shards."""
     data, seed = for_shards(project, benchmark)
     build_shards(Raw(benchmark, data, seed, project.paths))
+    return f"{benchmark}: {' and '.join(str(project.paths.shard(benchmark, split)) for split in ('train', 'val'))} are made"
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from dmtl.stage import run_stage
 from dmtl.training.loop import train
 
 
-def train_cell(project: Project, cell: str) -> None:
+def train_cell(project: Project, cell: str) -> str:
     """Train, or go on with, a cell."""
     train(for_training(project, cell), project.paths)
+    return f"{cell}: trained, {project.paths.model(cell)}"
 
 
 if __name__ == "__main__":

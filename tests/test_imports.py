@@ -61,7 +61,7 @@ def test_numba_waits_for_a_boundary() -> None:
 
 
 def test_the_writers_of_predict_need_no_torch() -> None:
-    imported, _ = _imported("import dmtl.inference.files, dmtl.pictures.read")
+    imported, _ = _imported("import dmtl.inference.prediction, dmtl.pictures.read")
     assert imported & {"torch", "scipy", "numba"} == set()
 
 

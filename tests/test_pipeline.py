@@ -43,6 +43,10 @@ def test_the_stages_make_a_report(clone: Path) -> None:
     assert set(result["metrics"]["final"]) == set(result["metrics"]["initial"]) == {"semseg", "depth", "normals"}
     assert json.loads((clone / "results/demo/nyud-full-constant.json").read_text())["metrics"]["initial"] is None
     model = json.loads((clone / "models/demo/nyud-onelabel-diffusion_prediction/model.json").read_text())
+    scores = json.loads((clone / "results/demo/nyud-onelabel-diffusion_prediction.scores.json").read_text())
+    headline = {"semseg": "miou", "depth": "abs_error", "normals": "mean_error"}
+    final = {task: result["metrics"]["final"][task][name] for task, name in headline.items()}
+    assert scores == {"nyud-onelabel-diffusion_prediction": final}  # what DVC shows: numbers alone, under names of their own
     assert result["training"] == model["training"]
     assert (model["training"]["options"]["steps"], model["training"]["recipe"]["epochs"]) == (2, 1)
     assert "†" not in (clone / "reports/demo/table3.md").read_text()  # all were trained with today's parameters
@@ -124,7 +128,13 @@ for roots in json.loads(sys.argv[1]):
         __import__(name)
     print(*sorted(name for name in sys.modules if name.partition(".")[0] == "dmtl"))
 """
-FAMILIES = {"plain": "single_task", "diffusion": "no_conditioning", "consistency": "xtc", "multiscale": "invpt"}
+FAMILIES = {
+    "plain": "single_task",
+    "diffusion": "no_conditioning",
+    "consistency": "xtc",
+    "multiscale": "invpt",
+    "representation": "task_prototype",
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,24 @@
 """Score any model folder on a benchmark's test shard."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from dmtl.benchmarks import benchmark, benchmark_names
 from dmtl.commands.shared import scores
 from dmtl.commands.shared.precision import add_precision
+from dmtl.errors import UserError
+from dmtl.files import read_json
 from dmtl.stage import add_project, project_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL_FOLDER")
-    parser.add_argument("--benchmark", required=True, metavar="NAME", help=f"one of {', '.join(benchmark_names())}")
+    parser.add_argument(
+        "--benchmark",
+        metavar="NAME",
+        help=f"one of {', '.join(benchmark_names())} (default: the one that the model was trained on)",
+    )
     add_project(parser)
     add_precision(parser)
     scores.add_arguments(parser)
@@ -22,16 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     project = project_of(arguments)
-    benchmark(arguments.benchmark)  # an unknown name ends before any work
+    name = arguments.benchmark or read_json(arguments.model / "model.json").get("benchmark")
+    if name is None:
+        raise UserError(f"{arguments.model / 'model.json'} does not say its benchmark: name it with --benchmark")
+    benchmark(name)  # an unknown name ends before any work
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import Share, evaluate
     from dmtl.inference.folding import load_for_inference
     from dmtl.models import read_description
 
-    shard = Shard(project.paths.shard(arguments.benchmark, "val"))
+    shard = Shard(project.paths.shard(name, "val"))
     folder, precision = arguments.model, arguments.precision
     description, share = read_description(folder), Share.parse(arguments.share)
     images = evaluate(
         load_for_inference(folder, precision), shard, description, share, arguments.save_predictions, arguments.processes
     )
+    if arguments.save_predictions:
+        print(f"wrote the predictions to {arguments.save_predictions}", file=sys.stderr)
     scores.print_scores(images, arguments)

@@ -44,7 +44,7 @@ def dig(tree: Any, key: str, where: str) -> Any:
     for depth, part in enumerate(parts := key.split(".")):
         if not isinstance(tree, dict) or part not in tree:
             known = tree if isinstance(tree, dict) else {}
-            raise UserError(f"{where}: no key '{'.'.join(parts[: depth + 1])}'; {nearest(part, known)}")
+            raise UserError(f"{where}: no key '{'.'.join(parts[: depth + 1])}'; {nearest(part, known, most=3)}")
         tree = tree[part]
     return tree
 

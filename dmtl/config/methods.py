@@ -134,6 +134,15 @@ class JointTask(Block):
     depth: Literal["visible"] | Annotated[tuple[float, AboveZero], Field(strict=False)]
 
 
+class InfoTerms(Block):
+    """`consistency.info_mtl`: two terms of information (docs/methods.md, "info_mtl")."""
+
+    alpha: ZeroOrMore  # weight of what two views have in common; 0: there is no second view
+    temperature: AboveZero
+    beta: ZeroOrMore  # weight of what the decoders' features tell
+    noise: ZeroOrMore  # scale of the features' noise in training
+
+
 class ConsistencyOnBenchmark(Block):
     """`consistency.benchmarks.<benchmark>`: what XTC's authors chose for each benchmark (docs/methods.md, "xtc")."""
 
@@ -150,20 +159,54 @@ class Consistency(Block):
     xtc: CrossTask
     semi_supervised: SelfConsistency
     jtr: JointTask
+    info_mtl: InfoTerms | None = None  # of that method alone
     on: ConsistencyOnBenchmark
 
 
-Family = Literal["plain", "diffusion", "consistency", "multiscale"]
-Options = Plain | Diffusion | Consistency | MultiScale
+class Prototypes(Block):
+    """`representation.task_prototype`: prototypes and what is learned beside the tasks (docs/methods.md, "task_prototype")."""
+
+    image: ZeroOrMore  # weight of L_tae
+    association: ZeroOrMore  # of L_tke
+    triplet: ZeroOrMore  # of L_tc
+    temperature: AboveZero  # of the softmax over prototypes
+    margin: ZeroOrMore  # of L_tc
+    blocks: Positive  # of the retrieval
+    heads: Positive
+    codes_per_channel: Positive  # size of the codebook over the width
+    commitment: ZeroOrMore  # of features to their codes, within L_tae
+
+
+class Dual(Block):
+    """`representation.dual_encoder`: shared and own encoders (docs/methods.md, "dual_encoder")."""
+
+    own_width: ZeroOrMore  # channels of a task's own feature over the width; 0: there is none
+    similarity: Literal["adaptive", "mean"]  # what the tasks' shared layers are drawn to: a learned one, or their mean
+    weight: ZeroOrMore  # of that
+    size: ZeroOrMore  # of the squares of these layers
+    orthogonality: ZeroOrMore  # of the correlations of own and shared features
+
+
+class Representation(Block):
+    """`representation`: the baseline's network with terms on its features or the layers that read them."""
+
+    decoder_blocks: Positive
+    task_prototype: Prototypes
+    dual_encoder: Dual
+
+
+Family = Literal["plain", "diffusion", "consistency", "multiscale", "representation"]
+Options = Plain | Diffusion | Consistency | MultiScale | Representation
 FAMILIES: dict[str, type[Block]] = {
     "plain": Plain,
     "diffusion": Diffusion,
     "consistency": Consistency,
     "multiscale": MultiScale,
+    "representation": Representation,
 }
 
 
-AnyOptions = TypeVar("AnyOptions", Plain, Diffusion, Consistency, MultiScale)
+AnyOptions = TypeVar("AnyOptions", Plain, Diffusion, Consistency, MultiScale, Representation)
 
 
 Channels = Annotated[tuple[float, float, float], Field(strict=False)]  # of red, green and blue

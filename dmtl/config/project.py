@@ -7,7 +7,7 @@ from typing import Any
 
 from dmtl.config.blocks import Block, dig, load_yaml, validated
 from dmtl.config.grid import Cell, Grid, require_name
-from dmtl.config.methods import FAMILIES, ConsistencyOnBenchmark, Diffusion, NetworkConfig, Options
+from dmtl.config.methods import FAMILIES, ConsistencyOnBenchmark, Diffusion, NetworkConfig, Options, Representation
 from dmtl.config.own import OwnBenchmark
 from dmtl.config.recipe import Data, Optim, Recipe
 from dmtl.errors import UserError
@@ -72,6 +72,9 @@ class Paths(Block):
 
     def gallery(self, cell: str) -> Path:
         return self.result(cell).with_suffix(".gallery.npz")
+
+    def scores(self, cell: str) -> Path:
+        return self.result(cell).with_suffix(".scores.json")
 
     def step_gradients(self, cell: str) -> Path:
         return self.result(cell).with_suffix(".gradients.json")
@@ -154,6 +157,9 @@ def resolve(project: Project, cell: Cell) -> TrainingConfig:
         for block, heads in (("heads", network.heads), ("task_attention.heads", network.task_attention.heads)):
             if recipe.width % heads:
                 raise UserError(f"params.yaml: {where}.width {recipe.width} is no multiple of diffusion.network.{block} {heads}")
+    if isinstance(options, Representation) and recipe.width % (heads := options.task_prototype.heads):
+        key = "representation.task_prototype.heads"
+        raise UserError(f"params.yaml: {where}.width {recipe.width} is no multiple of {key} {heads}")
     optim = validated(Optim, project.block("optim"), "params.yaml: optim")
     return TrainingConfig(cell=cell, recipe=recipe, options=options, optim=optim, seed=_seed(project) + cell.seed)
 

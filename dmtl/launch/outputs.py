@@ -28,7 +28,7 @@ def log_of(paths: Paths, stage: str, cell: str) -> Path:
 
 def results_of(paths: Paths, cell: str) -> tuple[Path, ...]:
     """What an evaluation writes."""
-    return paths.result(cell), paths.statistics(cell), paths.gallery(cell)
+    return paths.result(cell), paths.scores(cell), paths.statistics(cell), paths.gallery(cell)
 
 
 def clear(paths: Paths, stage: str, cell: str) -> None:

@@ -1,6 +1,6 @@
 """Angular errors of surface normals, pooled over the pixels of the data set (docs/metrics.md, "mErr")."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,12 @@ class AngularErrors(Metric):
     exact one and on smooth distributions some thousandths. A pixel is out when any channel of its label is 255.
     Statistics, float64: sum of the angles; pixels in each bin.
     """
+
+    measures: ClassVar = {
+        "mean_error": ("degrees", True),
+        "median_error": ("degrees", True),
+        **{f"within_{t:g}": ("%", False) for t in WITHIN},
+    }
 
     def scores(self, totals: np.ndarray) -> Scores:
         reached = np.concatenate([np.zeros_like(totals[..., :1]), totals[..., 1:].cumsum(-1)], axis=-1)  # (..., edges)

@@ -19,7 +19,7 @@ randomised graph that can lose a few, so its counts lie up to about 1 % below th
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -120,6 +120,8 @@ class OdsF(Metric):
     Both must be of the image's own size, without padding. The statistics are `statistics`, or `UNCOUNTED`. Where no image was
     counted the scores are NaN.
     """
+
+    measures: ClassVar = {"odsf": ("%", False), "ois": ("%", False), "ap": ("%", False)}
 
     def scores(self, totals: np.ndarray) -> Scores:
         matched, predicted = totals[..., : len(THRESHOLDS)], totals[..., len(THRESHOLDS) : -4]

@@ -1,6 +1,6 @@
 """Errors of values, pooled over the pixels of the data set (docs/metrics.md, "absErr")."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ class DepthErrors(Metric):
 
     Statistics, float64: sums of the absolute error, its square and its ratio to the label; pixels.
     """
+
+    measures: ClassVar = {"abs_error": ("as stored", True), "rmse": ("as stored", True), "rel_error": ("", True)}
 
     def scores(self, totals: np.ndarray) -> Scores:
         absolute, squared, relative, pixels = np.moveaxis(totals, -1, 0)
@@ -41,6 +43,8 @@ class AbsoluteError(Metric):
     Args:
         channels: of label and prediction; a pixel is out when any of its label's channels is 255.
     """
+
+    measures: ClassVar = {"abs_error": ("as stored", True), "rmse": ("as stored", True)}
 
     def __init__(self, channels: int) -> None:
         self.channels = channels

@@ -1,6 +1,6 @@
 """Mean intersection over union, pooled over the data set (docs/metrics.md, "mIoU")."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class MeanIou(Metric):
     Statistics, int64: of each class the pixels that are its and predicted so, that are its, that are predicted so. The union is
     the sum of the last two less the first.
     """
+
+    measures: ClassVar = {"miou": ("%", False)}
 
     def __init__(self, classes: int) -> None:
         self.classes = classes

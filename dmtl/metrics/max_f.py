@@ -1,6 +1,6 @@
 """maxF of a two-class map, pooled over the data set (docs/metrics.md, "maxF")."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class MaxF(Metric):
     F = 1.3 P R / (0.3 P + R) of the pixels at or above a threshold; 0 where none of them is salient. Statistics, int64: at each
     of the 24 thresholds the salient pixels marked, at each the pixels marked, and the salient pixels.
     """
+
+    measures: ClassVar = {"maxf": ("%", False), "maxf_released": ("%", False)}
 
     def scores(self, totals: np.ndarray) -> Scores:
         hits, marked, salient = totals[..., :COUNT], totals[..., COUNT:-1], totals[..., -1:]

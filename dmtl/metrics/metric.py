@@ -4,7 +4,7 @@ The modules of this package call methods of tensors only, so that scores can be 
 """
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class Metric(ABC):
     An image adds `K` numbers, all integers or all float64. Whatever is added up, images of a test set in any split into parts or
     those of a bootstrap draw, `scores` divides the sums.
     """
+
+    measures: ClassVar[dict[str, tuple[str, bool]]]  # metric name -> its unit, and whether lower is better
 
     def statistics(self, decoded: "Tensor", label: "Tensor") -> np.ndarray:
         """`(K,)`: what one image adds, from its prediction as `Kind.decode` gives it and its `(C, H, W)` label, 255 = ignore.
@@ -42,6 +44,11 @@ class Metric(ABC):
 
     @abstractmethod
     def _count(self, decoded: "Tensor", label: "Tensor") -> np.ndarray: ...
+
+
+def unit_and_arrow(unit: str, lower_is_better: bool) -> str:
+    """Such as `% ↑`."""
+    return f"{unit} {'↓' if lower_is_better else '↑'}".strip()
 
 
 def divided(numerator: np.ndarray, denominator: np.ndarray, empty: float = np.nan) -> np.ndarray:

@@ -49,6 +49,14 @@ class PerImage:
         kinds = kinds_of(self.outputs, self.kinds)
         return {task: kinds[task].scorer(channels) for task, channels in self.outputs.items()}
 
+    def measures(self) -> dict[tuple[str, str], tuple[str, bool]]:
+        """(task, metric) -> its unit, that of the benchmark where the metric has no own, and whether lower is better."""
+        kinds, found = kinds_of(self.outputs, self.kinds), {}
+        for task, metric in self.metrics().items():
+            for name, (unit, lower) in metric.measures.items():
+                found[task, name] = (kinds[task].unit if unit == "as stored" else unit, lower)
+        return found
+
     def scores(self) -> dict[str, TaskScores | None]:
         """`{"final": {task: {metric: value}}, "initial": the same or None}`: rows summed in the images' order, divided once.
 
@@ -68,8 +76,12 @@ class PerImage:
 
     def unscored(self) -> list[str]:
         """The tasks of which no test image has a valid label."""
-        final = self.scores()["final"] or {}
-        return [task for task, values in final.items() if math.isnan(next(iter(values.values())))]
+        return [task for task in self.outputs if task not in self.headline()]
+
+    def headline(self) -> dict[str, float]:
+        """Task -> the metric that it is judged by, of the final predictions; without the tasks that have no score."""
+        final = {task: next(iter(values.values())) for task, values in (self.scores()["final"] or {}).items()}
+        return {task: value for task, value in final.items() if not math.isnan(value)}
 
     def labels(self) -> dict[str, int]:
         """Task -> the number of images that have a label of it, over which it is scored."""

@@ -60,7 +60,7 @@ def read_image(path: Path) -> np.ndarray:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
-                return _rgb(ImageOps.exif_transpose(image))
+                return upright_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million"
         raise UserError(f"{path} has more than {limit} pixels: make it smaller") from None
@@ -82,7 +82,13 @@ def printable(text: object) -> str:
     return str(text).encode("utf-8", "replace").decode("utf-8")
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
+def upright_rgb(image: Image.Image) -> np.ndarray:
+    """An opened image as `read_image` gives it.
+
+    Raises:
+        ValueError: its values are floating-point, or whole numbers of more than 16 bits.
+    """
+    image = ImageOps.exif_transpose(image)
     if image.mode in SIXTEEN_BITS:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:

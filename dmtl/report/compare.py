@@ -10,6 +10,7 @@ import numpy as np
 from dmtl.config import Cell, Grid, Paths
 from dmtl.errors import UserError, nearest
 from dmtl.metrics.delta import delta_m
+from dmtl.metrics.metric import unit_and_arrow
 from dmtl.metrics.per_image import PerImage, load_per_image
 from dmtl.report.bootstrap import draw_images, draw_seeds, interval
 from dmtl.report.columns import DELTA_M, Key
@@ -86,7 +87,7 @@ def load_pair(grid: Grid, paths: Paths, a: str, b: str) -> Pair:
     """
     for key in (a, b):
         if key not in grid.cells:
-            raise UserError(f"grid.yaml has no cell '{key}'; {nearest(key, grid.cells)}")
+            raise UserError(f"grid.yaml has no cell '{key}'; {nearest(key, grid.cells, most=3)}")
         if not paths.statistics(key).exists():
             raise UserError(f"{paths.statistics(key)} is missing: run 'dvc repro evaluate@{key}'")
     first, second = (_seedless(grid.cells[key]) for key in (a, b))
@@ -225,11 +226,12 @@ def as_json(pair: Pair, differences: Differences, draws: int, level: float) -> d
 def as_text(pair: Pair, differences: Differences, level: float) -> str:
     """A table and what it says."""
     lines = [f"a  {_described(pair.a)}", f"b  {_described(pair.b)}", ""]
-    lines += [f"{'task':<12} {'metric':<14} {'a':>10} {'b':>10} {'a - b':>10}   {level:g} % interval"]
+    measures = pair.a.cells[0].measures() | {DELTA: ("%", False)}
+    lines += [f"{'task':<12} {'metric':<14} {'unit':<12} {'a':>10} {'b':>10} {'a - b':>10}   {level:g} % interval"]
     for (task, name), d in differences.items():
         remark = "" if d.significant else "   not told apart"
         numbers = f"{d.a:>10.4f} {d.b:>10.4f} {d.difference:>+10.4f}   [{d.low:+.4f}, {d.high:+.4f}]"
-        lines.append(f"{task:<12} {name:<14} {numbers}{remark}")
+        lines.append(f"{task:<12} {name:<14} {unit_and_arrow(*measures[task, name]):<12} {numbers}{remark}")
     return "\n".join([*lines, "", says(pair, differences, level)])
 
 

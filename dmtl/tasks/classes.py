@@ -70,6 +70,9 @@ class Classes(Kind):
 
         return hatched(palette(task.colours)[values], values == IGNORE)
 
+    def values_are(self, task: "Task") -> str:
+        return "class number"
+
     def legend(self, task: "Task") -> "Legend":
         from dmtl.pictures.colours import Legend, hex_of, palette
 

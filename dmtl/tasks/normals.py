@@ -108,6 +108,9 @@ class Normals(Kind):
 
         return hatched(_colours(values).clip(0, 255).astype(np.uint8), np.isnan(values).any(-1))
 
+    def values_are(self, task: "Task") -> str:
+        return "unit vector"
+
     def legend(self, task: "Task") -> "Legend":
         from dmtl.pictures.colours import AXES, Legend
 

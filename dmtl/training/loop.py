@@ -178,6 +178,8 @@ def _end_epoch(run: Run, name: str, rate: float, losses: EpochLosses, bar: tqdm)
     noted = means | {f"weight/{task}": value for task, value in weights.items()} | figures
     run.tracker.log({f"{name}/{task}": value for task, value in noted.items()}, step=epoch)
     bar.set_postfix(loss=f"{means['total']:.3f}")
+    if bar.disable and run.fabric.is_global_zero:  # in a log an epoch is a line
+        print(f"{run.training.name}: {name}, epoch {epoch} of {run.recipe.epochs}, loss {means['total']:.3f}", flush=True)
     run.position = Position(network=run.position.network, epoch=epoch)
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
-from helpers.project import ROOT
+from helpers.project import ROOT, tiny_params, write_project
 
 import dmtl
 from dmtl import commands
@@ -81,9 +81,7 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(dmtl.__file__).parent / "py.typed").is_file()
 
 
-@pytest.mark.parametrize(
-    "call", [["no-such-command"], [], ["predict"], ["evaluate", "m", "--benchmark", "b", "--precision", "8"]]
-)
+@pytest.mark.parametrize("call", [["no-such-command"], ["predict"], ["evaluate", "m", "--benchmark", "b", "--precision", "8"]])
 def test_a_wrong_call_is_refused(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(call)
@@ -115,3 +113,36 @@ def test_options_are_read_as_they_are_typed() -> None:
     arguments = parser().parse_args(["launch", "a", "b", "--gpus-per-cell", "0.5", "--project", "study"])
     assert isinstance(arguments, argparse.Namespace)
     assert (arguments.cells, arguments.gpus_per_cell, arguments.project, arguments.address) == (["a", "b"], 0.5, "study", None)
+
+
+def test_dmtl_alone_is_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    assert capsys.readouterr().out == parser().format_help()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["completion", shell])
+    script = capsys.readouterr().out
+    assert [name for name in NAMES if name not in script] == []
+    assert "--benchmark" in script
+
+
+def test_the_page_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = write_project(tmp_path / "p", tiny_params())
+    with pytest.raises(SystemExit):
+        main(["page", "--project", str(project)])
+    assert "is missing: run 'dvc repro --single-item report'" in capsys.readouterr().err
+    page = project / "reports" / "demo" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    main(["page", "--project", str(project)])
+    assert capsys.readouterr().out == f"the page: {page}\n"
+
+
+def test_an_unknown_cell_is_told_the_three_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["compare", "nyud-onelabel-difusion", "nyud-full-constant"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: grid.yaml has no cell 'nyud-onelabel-difusion'; did you mean 'nyud-onelabel-")
+    assert line.count("nyud-onelabel-") == 4

@@ -65,9 +65,14 @@ def test_scores_of_kept_statistics_are_those_of_the_evaluation(folder: Path, cap
     assert _printed(capsys, "scores", "whole.npz") == whole
     main(["scores", "whole.npz", "--per-image", "again.npz"])
     table = capsys.readouterr().out.splitlines()
-    assert table[0].split() == ["task", "metric", "final", "initial"]
-    assert any(line.split()[:2] == ["depth", "abs_error"] for line in table)
+    assert table[0].split() == ["task", "metric", "unit", "final", "initial"]
+    assert any(line.split()[:4] == ["depth", "abs_error", "as", "stored"] for line in table)
+    assert any(line.split()[:4] == ["semseg", "miou", "%", "↑"] for line in table)
     assert Path("again.npz").read_bytes() == Path("whole.npz").read_bytes()
+
+
+def test_the_model_says_its_benchmark(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _printed(capsys, "evaluate", str(folder)) == _printed(capsys, "evaluate", str(folder), "--benchmark", "nyud")
 
 
 @pytest.mark.parametrize("name", ["nyd", "shared"])

@@ -60,7 +60,7 @@ cell = sys.argv[1]
 with pathlib.Path("said").open("a") as file: file.write(f"evaluate {cell}\\n")
 paths = Project(pathlib.Path.cwd()).paths
 paths.result(cell).parent.mkdir(parents=True, exist_ok=True)
-for path in (paths.result(cell), paths.statistics(cell), paths.gallery(cell)): path.write_text(cell)
+for path in (paths.result(cell), paths.scores(cell), paths.statistics(cell), paths.gallery(cell)): path.write_text(cell)
 """
 
 DVC = """

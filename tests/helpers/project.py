@@ -35,6 +35,8 @@ def tiny_params() -> dict:
     params["plain"]["decoder_blocks"] = 1
     params["diffusion"]["network"] |= {"decoder_blocks": 1, "blocks": 1}
     params["consistency"]["decoder_blocks"] = 1
+    params["representation"]["decoder_blocks"] = 1
+    params["representation"]["task_prototype"]["blocks"] = 1
     params["consistency"]["xtc"]["widths"] = [1.0, 1.0, 1.0, 1.0, 2.0]
     params["consistency"]["jtr"]["widths"] = [1.0, 1.0, 1.0, 1.0, 2.0]
     return params

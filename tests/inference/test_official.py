@@ -15,7 +15,7 @@ from dmtl.__main__ import main
 from dmtl.benchmarks import benchmark
 from dmtl.errors import UserError
 from dmtl.inference.official import SCHEDULE, import_official, released_network, their_name
-from dmtl.inference.predict import Predictor
+from dmtl.inference.predictor import Predictor
 from dmtl.models import build, read_description
 
 
@@ -55,7 +55,7 @@ def test_the_authors_outputs_are_reproduced(shared_data: Path, tmp_path: Path) -
     channel, y, x = np.mgrid[:3, :128, :128]
     image = torch.from_numpy(np.sin(0.11 * x + 0.07 * y * (channel + 1) + channel).astype(np.float32))
     final = load_model(tmp_path / "model").predict(image[None], noise=0.0)["final"]
-    assert Predictor.load(tmp_path / "model").size == (512, 512)
+    assert Predictor(tmp_path / "model").size == (512, 512)
     expected = np.load(shared_data / "official_checkpoint" / "outputs_128.npz")
     ours_of = {theirs: ours for ours, theirs in benchmark("pascal").authors_names.items()}
     assert len(expected.files) == 5

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.narrow_resnet import narrow_backbones
-from helpers.project import tiny_params, write_project
+from helpers.models import random_model
 from PIL import Image
 
 from dmtl.__main__ import main
@@ -21,9 +20,9 @@ from dmtl.data.loading import EvaluationSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
 from dmtl.files import read_json, write_json
-from dmtl.inference import files
-from dmtl.inference.predict import Predictor, _decoded, predict_files
-from dmtl.models import build, save_weights
+from dmtl.inference import prediction
+from dmtl.inference.predict import predict_files
+from dmtl.inference.predictor import Predictor, _decoded
 from dmtl.pictures.read import distinct_names, find_images, read_image
 from dmtl.tasks import kind_of
 from dmtl.tasks.shared.pixels import upsample
@@ -41,16 +40,9 @@ METHODS = {
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders `<benchmark>-<method>` of tiny networks with random weights."""
     folder = tmp_path_factory.mktemp("models")
-    project = Project(write_project(folder / "project", tiny_params()))
-    torch.manual_seed(0)
     for benchmark, size in SIZES.items():
         for method, cell in METHODS.items():
-            network = for_training(project, cell).network(benchmark_of(benchmark).outputs)
-            here = folder / f"{benchmark}-{method}"
-            with narrow_backbones():
-                save_weights(here, build(network))
-            about = {"cell": cell, "scale": "demo", "seed": 3, "benchmark": benchmark, "size": list(size)}
-            write_json(here / "model.json", about | {"network": network.model_dump(mode="json")})
+            random_model(folder / f"{benchmark}-{method}", cell, size, benchmark, seed=3)
     return folder
 
 
@@ -68,7 +60,7 @@ def test_real_photos_give_pictures_of_their_sizes(models: Path, shared_data: Pat
     by_size = {Image.open(photo).size: photo for photo in photos}
     chosen = list(by_size.values())[:10]
     assert len(chosen) == 10
-    assert predict_files([str(photo) for photo in chosen], models / "pascal-diffusion", tmp_path) == 0
+    assert predict_files([str(photo) for photo in chosen], Predictor(models / "pascal-diffusion"), tmp_path).failed == 0
     for photo in chosen:
         width, height = Image.open(photo).size
         folder = tmp_path / photo.stem
@@ -91,7 +83,7 @@ def test_every_benchmark_and_method(models: Path, tmp_path: Path, benchmark: str
     sizes = [(50, 40), (1, 1), (3, 200)]
     for size in sizes:
         _photo(tmp_path / "in" / f"{size[0]}.png", size)
-    assert predict_files([str(tmp_path / "in")], models / f"{benchmark}-{method}", tmp_path / "out") == 0
+    assert predict_files([str(tmp_path / "in")], Predictor(models / f"{benchmark}-{method}"), tmp_path / "out").failed == 0
     stages = ("final", "initial") if method == "diffusion" else ("final",)
     for size in sizes:
         made = {p.relative_to(tmp_path / "out" / str(size[0])).as_posix() for p in (tmp_path / "out" / str(size[0])).rglob("*.*")}
@@ -101,16 +93,16 @@ def test_every_benchmark_and_method(models: Path, tmp_path: Path, benchmark: str
 
 
 def test_a_test_image_gets_the_predictions_that_are_scored(models: Path, tiny: Path) -> None:
-    predictor = Predictor.load(models / "nyud-diffusion")
+    predictor = Predictor(models / "nyud-diffusion")
     shard = Shard(Project(tiny).paths.shard("nyud", "val"))
     example = EvaluationSet(shard, 3, IMAGENET)[1]
     scored = predictor.model.predict(example.image[None], noise_keys=torch.tensor([example.noise_key]))
-    found = predictor(shard.image(1), shard.ids[1])
+    (found,) = predictor.maps([shard.image(1)], [shard.ids[1]])
     for stage, of_tasks in scored.items():
         for task, logits in of_tasks.items():
             expected = kind_of(task).to_map(kind_of(task).decode(logits[0]).numpy())
             np.testing.assert_array_equal(found[stage][task], expected)
-    other = predictor(shard.image(1), "another")
+    (other,) = predictor.maps([shard.image(1)], ["another"])
     assert not np.array_equal(found["final"]["normals"], other["final"]["normals"])  # other noise
     np.testing.assert_array_equal(found["initial"]["depth"], other["initial"]["depth"])
 
@@ -122,12 +114,12 @@ def test_classes_of_a_large_image_need_no_large_memory() -> None:
 
 
 def test_an_image_for_a_padded_benchmark_is_never_enlarged(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor.load(models / "pascal-plain")
+    predictor = Predictor(models / "pascal-plain")
     seen: list[torch.Tensor] = []
     predict = predictor.model.predict
     monkeypatch.setattr(predictor.model, "predict", lambda x, **more: seen.append(x) or predict(x, **more))  # type: ignore[func-returns-value]
     for size in ((20, 30), (320, 64)):
-        predictor(np.full((*size, 3), 200, np.uint8), "x")
+        predictor(np.full((*size, 3), 200, np.uint8))
     rows, columns = (seen[0][0, 0] != 0).nonzero(as_tuple=True)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (22, 41, 17, 46)  # 20 x 30 in the middle of 64 x 64
     rows, columns = (seen[1][0, 0] != 0).nonzero(as_tuple=True)
@@ -222,7 +214,9 @@ def test_damaged_images_end_in_a_line_each(models: Path, tmp_path: Path) -> None
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / f"{number:03}.{('jpg', 'png')[kind]}").write_bytes(content)
     told: list[str] = []
-    failed = predict_files([str(tmp_path / "in")], models / "cityscapes-constant", tmp_path / "out", told.append)
+    failed = predict_files(
+        [str(tmp_path / "in")], Predictor(models / "cityscapes-constant"), tmp_path / "out", told.append
+    ).failed
     made = {path.parent.name for path in (tmp_path / "out").glob("*/sheet.png")}
     assert failed == len(told)
     assert failed + len(made) == 200
@@ -282,7 +276,7 @@ def test_names_are_distinct_and_stay_in_the_folder() -> None:
 def test_images_of_one_name_do_not_overwrite_each_other(models: Path, tmp_path: Path) -> None:
     _photo(tmp_path / "in" / "a" / "x.png", (20, 10))
     _photo(tmp_path / "in" / "b" / "x.png", (10, 20))
-    assert predict_files([str(tmp_path / "in")], models / "nyud-constant", tmp_path / "out") == 0
+    assert predict_files([str(tmp_path / "in")], Predictor(models / "nyud-constant"), tmp_path / "out").failed == 0
     sizes = {path.parent.parent.name: Image.open(path).size for path in (tmp_path / "out").rglob("semseg.png")}
     assert sizes == {"x": (20, 10), "x-2": (10, 20)}
 
@@ -295,7 +289,12 @@ def test_other_processes_write_the_same_bytes(models: Path, tmp_path: Path) -> N
     for processes in (0, 2):
         told: list[str] = []
         out = tmp_path / f"out{processes}"
-        assert predict_files([str(tmp_path / "in")], models / "nyud-diffusion", out, told.append, processes=processes) == 1
+        assert (
+            predict_files(
+                [str(tmp_path / "in")], Predictor(models / "nyud-diffusion"), out, told.append, processes=processes
+            ).failed
+            == 1
+        )
         made.append(({p.relative_to(out): p.read_bytes() for p in out.rglob("*.*")}, told))
     assert made[0] == made[1]
     assert len(made[0][0]) == 3 * 8
@@ -308,15 +307,15 @@ def test_a_killed_process_ends_in_one_line(
     """At any image; nothing that is half written stays where a reader would take it for whole."""
     for number in range(12):
         _photo(tmp_path / "in" / f"{number:02}.png")
-    predict, calls = Predictor.__call__, iter(range(1, 99))
+    predict, calls = Predictor.maps, iter(range(1, 99))
 
-    def killing(self: Predictor, image: np.ndarray, name: str) -> dict:
+    def killing(self: Predictor, images: list[np.ndarray], names: list[str]) -> list[dict]:
         if next(calls) == victim:
             for process in multiprocessing.active_children():
                 process.kill()
-        return predict(self, image, name)
+        return predict(self, images, names)
 
-    monkeypatch.setattr(Predictor, "__call__", killing)
+    monkeypatch.setattr(Predictor, "maps", killing)
     command = ["predict", str(tmp_path / "in"), "--model", str(models / "nyud-constant"), "--processes", "1"]
     start = time.monotonic()
     with pytest.raises(SystemExit) as ended:
@@ -331,9 +330,9 @@ def test_a_killed_process_ends_in_one_line(
 
 def test_a_picture_is_what_it_was_whatever_its_compression(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = _photo(tmp_path / "x.png", (60, 50))
-    for level in (6, files.PNG_LEVEL):
-        monkeypatch.setattr(files, "PNG_LEVEL", level)
-        predict_files([str(photo)], models / "nyud-diffusion", tmp_path / str(level))
+    for level in (6, prediction.PNG_LEVEL):
+        monkeypatch.setattr(prediction, "PNG_LEVEL", level)
+        predict_files([str(photo)], Predictor(models / "nyud-diffusion"), tmp_path / str(level))
     for picture in (tmp_path / "6").rglob("*.png"):
         other = Image.open(tmp_path / str(level) / picture.relative_to(tmp_path / "6"))
         assert Image.open(picture).tobytes() == other.tobytes()
@@ -344,7 +343,7 @@ def test_an_older_model_folder_is_refused_in_one_line(models: Path, tmp_path: Pa
     for lacking in ({"benchmark"}, {"size"}, {"benchmark", "size"}):
         write_json(tmp_path / "model.json", {name: value for name, value in about.items() if name not in lacking})
         with pytest.raises(UserError, match="does not say 'benchmark' and 'size'") as caught:
-            predict_files([], tmp_path, tmp_path / "out")
+            Predictor(tmp_path)
         assert "\n" not in str(caught.value)
 
 
@@ -353,9 +352,35 @@ def test_a_training_says_what_predict_needs(tiny: Path) -> None:
 
     project = Project(tiny)
     train(for_training(project, "nyud-full-constant"), project.paths)
-    predictor = Predictor.load(project.paths.model("nyud-full-constant"))
+    predictor = Predictor(project.paths.model("nyud-full-constant"))
     assert (predictor.tasks, predictor.fit) == (benchmark_of("nyud").tasks, benchmark_of("nyud").fit)
     assert (predictor.size, predictor.seed) == ((32, 64), 0)
+
+
+def test_what_was_written_is_said(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _photo(tmp_path / "a.png")
+    out = tmp_path / "out"
+    call = ["predict", str(tmp_path / "a.png"), "--model", str(models / "nyud-plain"), "--out", str(out)]
+    main([*call, "--task", "depth", "--alpha", "0.5", "--device", "cpu"])
+    assert capsys.readouterr().out == f"wrote {out / 'a' / 'sheet.png'}\n"
+    assert {path.relative_to(out / "a").as_posix() for path in out.rglob("*.png")} == {
+        "sheet.png", "final/depth.png", "overlay/depth.png",
+    }  # fmt: skip
+    for option, value in (("--batch", "0"), ("--alpha", "2"), ("--task", "dpth"), ("--device", "cuda:77")):
+        with pytest.raises(SystemExit):
+            main([*call, option, value])
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_batches_change_nothing_but_rounding(models: Path, tmp_path: Path) -> None:
+    for number in range(5):
+        _photo(tmp_path / "in" / f"{number}.png", (20 + number, 30))
+    predictor = Predictor(models / "nyud-diffusion")
+    for batch in (1, 2):
+        assert len(predict_files([str(tmp_path / "in")], predictor, tmp_path / str(batch), batch=batch).folders) == 5
+    for number in range(5):
+        one, two = (np.load(tmp_path / str(batch) / str(number) / "predictions.npz") for batch in (1, 2))
+        np.testing.assert_allclose(one["final/depth"], two["final/depth"], atol=1e-4)
 
 
 def test_a_name_that_is_not_utf8_is_one_like_others(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """Networks: parameter counts, properties that every method shares, and the packed denoiser against a plain loop."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,12 @@ LATENT = ("latent_regression", "latent_regression_vae")  # one call of the denoi
 DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion" and method not in LATENT))
 TWICE = {*DIFFUSION, *(method for method, family in FAMILY.items() if family == "multiscale")}  # predict more than once
 CONSISTENCY = tuple(sorted(method for method, family in FAMILY.items() if family == "consistency"))
+UNLABELLED = {  # method -> the parts of a task without any label that a term of no label moves
+    "task_prototype": ("decoders.decoders",),
+    "task_prototype_without_tke": ("decoders.decoders",),
+    "info_mtl": ("decoders.decoders", "bottlenecks"),
+    "dual_encoder": ("encoders", "shared"),
+}
 
 # Parameters in millions (docs/methods.md).
 COUNTS = [
@@ -43,6 +51,12 @@ COUNTS = [
     ("semi_supervised", PASCAL, 157.237),
     ("jtr", PASCAL, 182.238),
     ("jtr", NYUD, 100.581 + 24.989),
+    ("task_prototype", NYUD, 116.845),
+    ("task_prototype", PASCAL, 173.503),
+    ("info_mtl", NYUD, 102.420),
+    ("info_mtl", PASCAL, 160.127),
+    ("dual_encoder", NYUD, 102.108),
+    ("dual_encoder", PASCAL, 159.608),
 ]
 
 
@@ -99,7 +113,8 @@ def test_one_step_moves_what_the_labels_reach(method: str, setting: str) -> None
 def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
     """Of a task without any label, only what other tasks' predictions or consistency reach may move.
 
-    The multi-task condition reaches it where it is not detached; MTI-Net and InvPT reach all of it but the last heads.
+    The multi-task condition reaches it where it is not detached; MTI-Net and InvPT reach all of it but the last heads. Terms that
+    need no label move what makes a task's features, but never its head.
     """
     model = fresh(method).train()
     torch.stack(list(model(batch_of("full").only(("semseg", "normals"))).values())).sum().backward()
@@ -110,6 +125,9 @@ def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
         last = ("heads.depth", "join.depth", "refine.depth") if method == "mti_net" else ("heads.depth", "refine.depth")
         assert not {name for name in depth if name.startswith(last)}
         return
+    if method in UNLABELLED:
+        assert {name.partition(".depth")[0] for name in depth} == set(UNLABELLED[method])
+        return
     parts = ("decoders.decoders", "decoders.heads", "decoders.depth", "condition.project", "mapping.stems")
     assert depth == {name for name in depth if any(part in name for part in parts)}
     one = getattr(model, "network", model)
@@ -119,7 +137,10 @@ def test_an_unlabelled_task_moves_only_what_is_shared(method: str) -> None:
 
 @pytest.mark.parametrize("method", [m for m in method_names() if m != "constant"])
 def test_losses_are_finite_and_batch_weighted(method: str) -> None:
-    """Twice the batch, image for image, has the same loss: each image counts 1/B. Batch norm is in evaluation mode for it."""
+    """Twice the batch, image for image, has the same loss: each image counts 1/B. Batch norm is in evaluation mode for it.
+
+    InfoMTL compares the images of a batch: told apart from twice as many, half of which are copies, each loses log 2 more.
+    """
     model = fresh(method).eval()
     one = batch_of("randomlabels")
     twice = Batch(
@@ -132,7 +153,8 @@ def test_losses_are_finite_and_batch_weighted(method: str) -> None:
     )
     for task, loss in model(one).items():
         assert loss.isfinite()
-        assert model(twice)[task].item() == pytest.approx(loss.item(), rel=1e-4)
+        more = model.info.alpha * math.log(2) if task == "info_max" else 0.0
+        assert model(twice)[task].item() == pytest.approx(loss.item() + more, rel=1e-4)
 
 
 def _plain_losses(model: DiffusionNetwork, batch: Batch) -> dict[str, Tensor]:

@@ -75,6 +75,7 @@ def test_a_task_without_a_valid_test_label_is_not_compared(pair: Pair) -> None:
     assert {task for task, _ in found} == {"semseg", "normals"}
     assert a.cells[0].unscored() == ["depth"]
     assert pair.a.cells[0].unscored() == []
+    assert list(a.cells[0].headline()) == ["semseg", "normals"]
     result = json.loads(json.dumps(a.cells[0].result(), allow_nan=False))
     assert result["metrics"]["final"]["depth"] == {"abs_error": None, "rmse": None, "rel_error": None}
 

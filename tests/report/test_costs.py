@@ -44,6 +44,13 @@ KNOWN = {
     ("cityscapes", "single_task", "resnet18"): (87.853, 35.92),
     ("cityscapes", "diffusion_feature", "resnet18"): (75.337, 35.72),
     ("cityscapes", "diffusion_prediction", "resnet18"): (75.375, 33.35),
+    ("nyud", "task_prototype", "resnet18"): (116.845, 178.331),
+    ("nyud", "task_prototype_without_tke", "resnet18"): (116.845, 178.331),
+    ("nyud", "info_mtl", "resnet18"): (102.420, 159.871),
+    ("nyud", "dual_encoder", "resnet18"): (102.108, 161.059),
+    ("cityscapes", "task_prototype", "resnet18"): (88.516, 35.897),
+    ("cityscapes", "info_mtl", "resnet18"): (73.566, 32.730),
+    ("cityscapes", "dual_encoder", "resnet18"): (73.358, 32.964),
 }
 SIZE = (6, 10)
 PIXELS = SIZE[0] * SIZE[1]

@@ -211,4 +211,8 @@ def test_the_projects_grid_shows_it(root: Path) -> None:
         ("cityscapes", "onelabel"),
     }
     assert Row("nyud", "randomlabels", "diffusion_feature", "resnet18") in rows
-    assert list(other_papers.printed_rows()) == [row for row in rows if row in other_papers.printed_rows()]
+    others = [
+        row for row in other_papers.printed_rows() if row.method != "task_prototype"
+    ]  # it has cells here, whose place it takes
+    assert others == [row for row in rows if row in others]
+    assert set(other_papers.printed_rows()) <= set(rows)

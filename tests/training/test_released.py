@@ -166,7 +166,7 @@ def test_a_backbone_is_fed_with_the_normalisation_of_its_pretraining() -> None:
 def test_training_evaluation_and_prediction_normalise_alike(tiny: Path) -> None:
     """What model.json keeps is what every image goes through."""
     pytest.importorskip("timm", reason="the extra timm is not installed")
-    from dmtl.inference.predict import Predictor
+    from dmtl.inference.predictor import Predictor
 
     grid = yaml.safe_load((tiny / "grid.yaml").read_text())
     cell = "nyud-full-mtl_baseline-tf_efficientnet_lite0"
@@ -182,10 +182,10 @@ def test_training_evaluation_and_prediction_normalise_alike(tiny: Path) -> None:
     expected = torch.from_numpy(shard.image(0)).permute(2, 0, 1) / 127.5 - 1
     torch.testing.assert_close(shown, expected, rtol=0, atol=1e-5)
     seen: list[torch.Tensor] = []
-    predictor = Predictor.load(folder)
+    predictor = Predictor(folder)
     predict = predictor.model.predict
     predictor.model.predict = lambda images, **more: seen.append(images) or predict(images, **more)  # type: ignore[method-assign, func-returns-value]
-    predictor(shard.image(0), "x")
+    predictor(shard.image(0))
     torch.testing.assert_close(seen[0][0], expected, rtol=0, atol=1e-5)
     train = Shard(project.paths.shard("nyud", "train"))
     data = TrainingSet(train, "full", tuple(train.outputs), 0, training.recipe.augmentation, model.config.normalisation)

@@ -1,4 +1,4 @@
-"""`--precision` of the commands that predict."""
+"""`--precision` and `--device` of the commands that predict."""
 
 import argparse
 
@@ -10,3 +10,8 @@ def add_precision(parser: argparse.ArgumentParser) -> None:
         choices=("32-true", "bf16-mixed"),
         help="fold the batch norms and predict in this precision, which is faster (default: as trained, in float32)",
     )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """What `dmtl.Predictor` takes."""
+    parser.add_argument("--device", metavar="NAME", help="such as cpu or cuda:1 (default: a GPU where there is one)")

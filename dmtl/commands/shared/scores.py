@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmtl.metrics.metric import unit_and_arrow
+
 if TYPE_CHECKING:
     from dmtl.metrics.per_image import PerImage
 
@@ -22,7 +24,15 @@ def print_scores(images: "PerImage", arguments: argparse.Namespace) -> None:
     if arguments.per_image:
         images.save(arguments.per_image)
     result = images.result()
-    print(json.dumps(result, indent=1) if arguments.json else _table(result["metrics"]))
+    print(json.dumps(result, indent=1) if arguments.json else _table(result["metrics"], images.measures()))
+
+
+def headline(images: "PerImage") -> str:
+    """The headline metric of each task that has a score, in one line."""
+    measures = images.measures()
+    firsts = {task: next(name for of, name in measures if of == task) for task in images.outputs}
+    told = images.headline().items()
+    return ", ".join(f"{task} {firsts[task]} {value:.4g} {unit_and_arrow(*measures[task, firsts[task]])}" for task, value in told)
 
 
 def warn_of_unscored(images: "PerImage") -> None:
@@ -32,12 +42,13 @@ def warn_of_unscored(images: "PerImage") -> None:
         print(f"warning: {images.about.get('cell') or 'this model'} has no score of {', '.join(tasks)}: {why}", file=sys.stderr)
 
 
-def _table(metrics: dict[str, Any]) -> str:
-    lines = [f"{'task':<12} {'metric':<14} {'final':>10} {'initial':>10}"]
+def _table(metrics: dict[str, Any], measures: dict[tuple[str, str], tuple[str, bool]]) -> str:
+    lines = [f"{'task':<12} {'metric':<14} {'unit':<12} {'final':>10} {'initial':>10}"]
     for task, scores in metrics["final"].items():
         for name, value in scores.items():
             initial = metrics["initial"][task][name] if metrics["initial"] else None
-            lines.append(f"{task:<12} {name:<14} {_number(value):>10} {_number(initial):>10}")
+            unit = unit_and_arrow(*measures[task, name])
+            lines.append(f"{task:<12} {name:<14} {unit:<12} {_number(value):>10} {_number(initial):>10}")
     return "\n".join(lines)
 
 

@@ -48,7 +48,7 @@ class Denoiser(nn.Module):
         Returns:
             task -> `(n_t, C_t, h, w)`.
         """
-        groups = [len(index) for index in image_index.values()]
+        groups = [index.shape[0] for index in image_index.values()]
         embedding = torch.cat([self.embed[task](noisy[task]) for task in image_index])
         embedding = embedding + self.step_embedding(step)[:, None, None]
         tokens = self._attend(self.tokens(embedding), condition, image_index, step)

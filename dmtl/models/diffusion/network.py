@@ -62,7 +62,7 @@ class DiffusionNetwork(Method):
 
     def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
         features, initial = self.decoders(self.trunk(images))
-        every_pair = dict.fromkeys(self.tasks, torch.arange(len(images), device=images.device))
+        every_pair = dict.fromkeys(self.tasks, torch.arange(images.shape[0], device=images.device))
         estimates, noisy = self.denoise(features, initial, every_pair, noise_keys, noise)
         return {"final": self.finish(estimates[0]), "initial": initial} | ({"noisy": noisy} if self.denoises_predictions else {})
 
@@ -82,6 +82,8 @@ class DiffusionNetwork(Method):
         """
 
         def draw(task: str, step: int, shape: tuple[int, ...]) -> Tensor:
+            if noise == 0:  # the draws are left out of what is exported too
+                return next(iter(initial.values())).new_zeros(image_index[task].shape[0], *shape)
             return noise * gaussian(noise_keys[image_index[task]], task, step, shape)
 
         condition = self._condition(features, initial)

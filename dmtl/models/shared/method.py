@@ -1,5 +1,6 @@
 """What every method of the tables is to the training loop, the evaluation and the user."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from dmtl.tasks import kinds_of
 from dmtl.tasks.shared.pixels import upsample
 
 Maps = dict[str, Tensor]  # task -> a map of that task
+LARGEST = 10.0  # beyond any normalised image, of which no value is more than some three deviations from the mean
 Stages = dict[str, Maps]  # "final", and "initial" and "noisy" where a method has them
 
 
@@ -104,9 +106,30 @@ class Method(nn.Module, ABC):
         Returns:
             `{"final": {task: (B, C, H, W) logits or values}, "initial": {...}}` at the images' size; `initial` is empty
             for methods that predict once. With `noisy` also `"noisy"`, likewise.
+
+        Raises:
+            TypeError, ValueError: the images are no floats `(B, 3, H, W)`, or cannot have been normalised.
         """
+        _require_normalised(images)
         keys = torch.zeros(len(images), dtype=torch.int64, device=images.device) if noise_keys is None else noise_keys
         stages = self.maps(images, noise, keys)
         wanted = ("final", "initial", "noisy") if noisy else ("final", "initial")
         size = images.shape[-2:]
         return {stage: {task: upsample(m, size) for task, m in stages.get(stage, {}).items()} for stage in wanted}
+
+
+def _require_normalised(images: Tensor) -> None:
+    """Refuse what would be predicted without an error, and wrongly; what only looks so is told in a warning."""
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must be (B, 3, H, W), but are {tuple(images.shape)}")
+    if not images.is_floating_point():
+        raise TypeError(f"images must be normalised floats, but are {images.dtype}: dmtl.Predictor normalises them by itself")
+    if not images.numel():
+        return
+    low, high = (float(end) for end in images.aminmax())
+    if max(-low, high) > LARGEST:
+        raise ValueError(
+            f"images must be normalised, but reach from {low:g} to {high:g}: dmtl.Predictor normalises them by itself"
+        )
+    if 0 <= low < 0.1 and 0.9 < high <= 1:  # normalised photos have values below 0, flat grey ones aside
+        warnings.warn("images from 0 to 1 look as if they were not normalised: dmtl.Predictor does it by itself", stacklevel=4)

@@ -172,6 +172,10 @@ class Kind(ABC):
     def legend(self, task: "Task") -> "Legend":
         """What the colours of `picture` mean."""
 
+    def values_are(self, task: "Task") -> str:
+        """What the numbers of a map are: a unit, or what stands for one."""
+        return task.unit or "as stored"
+
     def error_picture(self, task: "Task", error: np.ndarray) -> np.ndarray:
         """What `error` gives as `(H, W, 3)` uint8 RGB: black = right, the brighter the worse."""
         from dmtl.pictures.colours import ERRORS, scaled

@@ -26,6 +26,9 @@ class Probability(Kind):
 
         return ignored_as_nan(label)[..., 0]
 
+    def values_are(self, task: "Task") -> str:
+        return "probability"
+
     def picture(self, task: "Task", values: np.ndarray) -> np.ndarray:
         from dmtl.pictures.colours import scaled
 
