@@ -120,7 +120,9 @@ def _is_running(process: int) -> bool:
 
 
 def _not_written(path: Path, error: Exception) -> UserError:
-    reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    told = re.search(r"error message = '([^']+)'", text)  # within the lines that HDF5 makes of it
+    reason = told[1] if told else text[:160]
     return UserError(f"{path} could not be written ({reason}): free the disk or mend the folder")
 
 
