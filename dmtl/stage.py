@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from dmtl.arguments import Parser
 from dmtl.config import Project
 from dmtl.errors import one_line_errors
 
@@ -16,7 +17,7 @@ def run_stage(description: str | None, target: str | None, work: Callable[..., N
         target: the name of its one argument (`cell` or `benchmark`), or None.
         work: called with the project and, if there is one, the argument.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = Parser(description=description)
     if target:
         parser.add_argument(target)
     add_project(parser)

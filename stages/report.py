@@ -15,7 +15,7 @@ def report(project: Project) -> None:
     folder, grid = project.paths.root, for_report(project)
     paper = Project(folder, scale="paper")
     options = {run.key: run.training.get("options", {}) for run in load_runs(grid, project.paths)}
-    costs = Costs(paper, options) if "paper" in paper.block("scales") else None
+    costs = Costs(paper, options) if "paper" in paper.mapping("scales") else None
     checks = folder / "checks.md"
     write_report(
         grid,
@@ -24,7 +24,7 @@ def report(project: Project) -> None:
         checks.read_text(encoding="utf-8") if checks.exists() else "",
         trained=Costs(project, options).figures if project.paths.scale in ("study", "own") else None,
         cost_report=cost_report(costs) if costs else None,
-        default_steps=project.block("diffusion")["steps"],
+        default_steps=project.block("diffusion.steps"),
         today={key: resolve(project, cell).model_dump(mode="json") for key, cell in grid.cells.items()},
     )
     tracking_results.start(project)

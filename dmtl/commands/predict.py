@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dmtl.arguments import whole
 from dmtl.commands.shared.precision import add_precision
 
 
@@ -17,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="gets a folder per image (dmtl/inference/files.py lists them)",
     )
     add_precision(parser)
-    parser.add_argument("--processes", type=int, help="that read and write images (default: as many as pay; 0: this one)")
+    parser.add_argument(
+        "--processes", type=whole(0, 1024), help="that read and write images (default: as many as pay; 0: this one)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from dmtl.config.blocks import LARGEST_SEED, Block, dig, require_plain_name, shortened, validated
 from dmtl.config.grid import Cell, Grid, require_name
-from dmtl.config.methods import FAMILIES, ConsistencyOnBenchmark, Diffusion, NetworkConfig, Options
+from dmtl.config.methods import FAMILIES, ConsistencyOnBenchmark, Diffusion, NetworkConfig, Options, Plain
 from dmtl.config.own import OwnBenchmark
 from dmtl.config.recipe import Data, Optim, Recipe
 from dmtl.config.yaml_file import load_yaml
-from dmtl.errors import UserError
+from dmtl.errors import UserError, nearest
 
 
 class TrainingConfig(Block):
@@ -167,6 +167,11 @@ def resolve(project: Project, cell: Cell) -> TrainingConfig:
         for block, heads in (("heads", network.heads), ("task_attention.heads", network.task_attention.heads)):
             if recipe.width % heads:
                 raise UserError(f"params.yaml: {where}.width {recipe.width} is no multiple of diffusion.network.{block} {heads}")
+    if isinstance(options, Plain) and options.teacher_control:
+        for task in options.teacher_control.thresholds:
+            if task not in recipe.task_weights:
+                known = nearest(task, recipe.task_weights)
+                raise UserError(f"params.yaml: plain.teacher_control.thresholds.{cell.benchmark}: no task '{task}'; {known}")
     optim = validated(Optim, project.block("optim"), "params.yaml: optim")
     return TrainingConfig(cell=cell, recipe=recipe, options=options, optim=optim, seed=_seed(project) + cell.seed)
 
