@@ -46,7 +46,7 @@ class Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-AnyBlock = TypeVar("AnyBlock", bound=Block)
+AnyBlock = TypeVar("AnyBlock", bound=BaseModel)
 
 
 def dig(tree: Any, key: str, where: str) -> Any:
@@ -67,7 +67,7 @@ def validated(kind: type[AnyBlock], value: Any, where: str) -> AnyBlock:
         raise UserError(f"{where}{_explain(kind, error)}") from None
 
 
-def _explain(kind: type[Block], error: ValidationError) -> str:
+def _explain(kind: type[BaseModel], error: ValidationError) -> str:
     """The first problem of a ValidationError in one line: the key, what is wrong, the nearest valid key."""
     problem = error.errors()[0]
     location = ".".join(str(part) for part in problem["loc"])

@@ -109,8 +109,8 @@ class Collection(Block):
     tasks: dict[str, TaskFiles]
 
 
-class OwnBenchmark(Block):
-    """The whole file.
+class Described(Block):
+    """What pictures and predictions need to know of a user's own benchmark, wherever its files are.
 
     Attributes:
         name: of the benchmark, in cells and folders.
@@ -118,14 +118,18 @@ class OwnBenchmark(Block):
         size: (height, width) of the images that a network sees.
         fit: `resize` them to that, or `pad` those that are smaller and scale down those that are larger.
         tasks: in the order of all tables.
-        collections: where the images come from.
     """
 
     name: Name
     title: str
     size: Size
     fit: Literal["resize", "pad"]
-    tasks: Annotated[dict[Name, OwnTask], Field(min_length=1)]
+    tasks: Annotated[dict[Name, OwnTask], Field(min_length=1, max_length=64)]
+
+
+class OwnBenchmark(Described):
+    """The whole file: that, and `collections`, where the images come from."""
+
     collections: Annotated[dict[Name, Collection], Field(min_length=1)]
 
     @model_validator(mode="after")
