@@ -152,9 +152,6 @@ class Npz:
         if size > limit:
             raise ValueError(f"{size} bytes of arrays, more than {limit >> 20} MiB")
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.names
-
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.names:
             raise KeyError(name)

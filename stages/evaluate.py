@@ -9,10 +9,11 @@ from dmtl.stage import run_stage
 def evaluate_cell(project: Project, cell: str) -> None:
     """Score a cell's model folder."""
     # Imported here: the processes that count boundaries start from this file and need no torch.
+    from dmtl.config.records import read_history
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import evaluate
     from dmtl.evaluation.gallery import make_gallery
-    from dmtl.files import read_json, write_json
+    from dmtl.files import write_json
     from dmtl.models import load_model, read_description
 
     folder = project.paths.model(cell)
@@ -21,7 +22,7 @@ def evaluate_cell(project: Project, cell: str) -> None:
     images = evaluate(model, shard, description)
     make_gallery(model, shard, description).save(project.paths.gallery(cell))
     images.save(project.paths.statistics(cell))
-    write_json(project.paths.result(cell), images.result() | {"history": read_json(folder / "history.json", list)})
+    write_json(project.paths.result(cell), images.result() | {"history": read_history(folder / "history.json")})
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class Grid(Block):
     @model_validator(mode="after")
     def _names_agree(self) -> "Grid":
         for name, method in self.methods.items():
-            if (said := method.cell.get("method")) != name:
+            if (said := method.cell.get("method", name)) != name:
                 raise ValueError(f"methods.{name}.cell: method is {said!r}, but its name is '{name}'")
         for key, cell in self.cells.items():
             require_name(key, cell)

@@ -20,7 +20,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 CellName = Annotated[str, Field(pattern=CELL_NAME)]
 Short = Annotated[str, Field(min_length=1, max_length=300)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Scores = dict[Name, dict[Name, float]]  # task -> metric -> value; NaN where no test image has a label
+MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.]{0,39}$")]
+Scores = dict[Name, dict[MetricName, float]]  # task -> metric -> value; NaN where no test image has a label
 
 
 class Record(BaseModel):
@@ -34,7 +35,7 @@ class Epoch(Record):
 
     network: Short
     epoch: Positive
-    learning_rate: Finite
+    learning_rate: Finite | None = None
     losses: Annotated[dict[Short, Finite], Field(min_length=1)]
     weights: dict[Short, Finite] = Field(default_factory=dict)  # of the losses, where a balance learns them
     figures: dict[Short, float] = Field(default_factory=dict)
@@ -185,13 +186,39 @@ def _differing(name: str, said: Any, trained: Any) -> list[tuple[str, Any, Any]]
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
-def read_record(path: Path, kind: type[AnyRecord]) -> AnyRecord:
-    """A JSON file as the record that it must be.
+def read_result(path: Path, cell: str) -> dict[str, Any]:
+    """The result file of a cell, as it was written, after `Result` has looked at it.
 
     Raises:
-        UserError: it is missing, damaged, or holds what such a file cannot hold.
+        UserError: it is missing, damaged, no result, or that of another cell.
     """
-    return checked_record(path, read_json(path), kind)
+    content = read_json(path)
+    result = checked_record(path, content, Result)
+    if result.cell not in (None, cell):
+        raise UserError(f"{path} is the result of '{result.cell}': run 'dvc repro -f -s evaluate@{cell}'")
+    return content
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """history.json, as it was written, after `History` has looked at it.
+
+    Raises:
+        UserError: it is missing, damaged, or no history of a training.
+    """
+    content = read_json(path, list)
+    checked_record(path, {"epochs": content}, History)
+    return content
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a benchmark's raw files, as it was written, after `Manifest` has looked at it.
+
+    Raises:
+        UserError: it is missing, damaged, or no manifest.
+    """
+    content = read_json(path)
+    checked_record(path, content, Manifest)
+    return content
 
 
 def checked_record(path: Path, content: Any, kind: type[AnyRecord]) -> AnyRecord:

@@ -17,6 +17,10 @@ class DepthErrors(Metric):
     Statistics, float64: sums of the absolute error, its square and its ratio to the label; pixels.
     """
 
+    @property
+    def width(self) -> int:
+        return 4
+
     def scores(self, totals: np.ndarray) -> Scores:
         absolute, squared, relative, pixels = np.moveaxis(totals, -1, 0)
         return {
@@ -44,6 +48,10 @@ class AbsoluteError(Metric):
 
     def __init__(self, channels: int) -> None:
         self.channels = channels
+
+    @property
+    def width(self) -> int:
+        return 3
 
     def scores(self, totals: np.ndarray) -> Scores:
         absolute, squared, values = np.moveaxis(totals, -1, 0)

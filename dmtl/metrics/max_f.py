@@ -33,6 +33,10 @@ class MaxF(Metric):
     of the 24 thresholds the salient pixels marked, at each the pixels marked, and the salient pixels.
     """
 
+    @property
+    def width(self) -> int:
+        return 2 * COUNT + 1
+
     def scores(self, totals: np.ndarray) -> Scores:
         hits, marked, salient = totals[..., :COUNT], totals[..., COUNT:-1], totals[..., -1:]
         # P = hits / marked, R = hits / salient

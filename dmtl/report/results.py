@@ -7,6 +7,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from dmtl.config import Cell, Grid, Paths
+from dmtl.config.records import read_result
+from dmtl.errors import UserError
 from dmtl.files import read_json
 from dmtl.metrics.delta import delta_m
 from dmtl.report.columns import headline_columns, lower_is_better
@@ -78,7 +80,7 @@ def scored_on(grid: Grid, paths: Paths, benchmark: str) -> str:
     """On how many test images each task of a benchmark is scored, for people; nothing where no cell was evaluated."""
     for key, cell in grid.cells.items():
         if cell.benchmark == benchmark and paths.result(key).exists():
-            result = read_json(paths.result(key))
+            result = read_result(paths.result(key), key)
             labels = ", ".join(f"{task} {count}" for task, count in result.get("labels", {}).items())
             return f"Of {result['images']} test images have a label: {labels}." if labels else ""
     return ""
@@ -115,7 +117,7 @@ def load_runs(grid: Grid, paths: Paths) -> list[Run]:
     runs = []
     for key, cell in grid.cells.items():
         if paths.result(key).exists():
-            content = read_json(paths.result(key))
+            content = read_result(paths.result(key), key)
             measured = read_json(paths.step_gradients(key)) if paths.step_gradients(key).exists() else {}
             told = content["seed"], content.get("fingerprint") or "", content.get("history") or []
             runs.append(Run(key, cell, *told, content.get("training") or {}, measured))
@@ -147,10 +149,13 @@ def spread(values: list[float]) -> float | None:
 def _evaluated(grid: Grid, paths: Paths) -> Iterator[tuple[Cell, dict]]:
     for key, cell in grid.cells.items():
         if paths.result(key).exists():
-            yield cell, read_json(paths.result(key))["metrics"]
+            yield cell, read_result(paths.result(key), key)["metrics"]
 
 
 def headline(benchmark: str, scores: dict[str, dict[str, float]]) -> Scores:
     """Each task's headline metric of one stage of a result file."""
     columns = headline_columns(benchmark)
+    for task, values in scores.items():
+        if task not in columns or columns[task].metric not in values:
+            raise UserError(f"a result of {benchmark} scores '{task}' by {', '.join(values) or 'nothing'}: evaluate it again")
     return {task: values[columns[task].metric] for task, values in scores.items()}
