@@ -19,10 +19,11 @@ def evaluate_cell(project: Project, cell: str) -> None:
     folder = project.paths.model(cell)
     model, description = load_model(folder), read_description(folder)
     shard = Shard(project.paths.shard(description["benchmark"], "val"))
+    history = read_history(folder / "history.json")  # before anything is written
     images = evaluate(model, shard, description)
     make_gallery(model, shard, description).save(project.paths.gallery(cell))
     images.save(project.paths.statistics(cell))
-    write_json(project.paths.result(cell), images.result() | {"history": read_history(folder / "history.json")})
+    write_json(project.paths.result(cell), images.result() | {"history": history})
 
 
 if __name__ == "__main__":

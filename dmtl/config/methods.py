@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dmtl.config.blocks import AboveZero, Block, Heads, Layers, Name, Positive, Steps, Width, ZeroOrMore, Zooms
 from dmtl.errors import UserError
@@ -192,6 +192,13 @@ class NetworkConfig(Block):
     kinds: dict[str, dict[str, Any]] = Field(default_factory=dict)  # what a task is whose name `dmtl.tasks` does not know
     options: Options
     normalisation: Normalisation = IMAGENET  # that of the backbone's pretraining
+
+    @model_validator(mode="after")
+    def _kinds_are_named(self) -> "NetworkConfig":
+        for task, kind in self.kinds.items():
+            if task not in self.outputs or not isinstance(kind.get("name"), str):
+                raise ValueError(f"kinds.{task} is of no task that it predicts, or has no name")
+        return self
 
     def options_as(self, kind: type[AnyOptions]) -> AnyOptions:
         """The options of the method's family.

@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 
 from dmtl.bounded import parse_json
+from dmtl.config.blocks import validated
+from dmtl.config.own import Described
 from dmtl.hdf5 import dataset, text_attribute, whole
 from dmtl.tasks import Kind
 
@@ -30,6 +32,12 @@ def tasks_of(file: h5py.File) -> tuple[dict[str, int], dict[str, dict[str, Any]]
     if not isinstance(kinds, dict) or not all(isinstance(kind, dict) and "name" in kind for kind in kinds.values()):
         raise ValueError("the attribute 'kinds' does not say what tasks are")
     return outputs, kinds
+
+
+def require_described(text: str | None, outputs: dict[str, int]) -> None:
+    """What a shard says of a user's own benchmark, which its models say after it; None where it is none."""
+    if text is not None and list(validated(Described, parse_json(text), "the attribute 'described'").tasks) != list(outputs):
+        raise ValueError("the attribute 'described' is of other tasks than 'outputs'")
 
 
 def ids_of(file: h5py.File) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dmtl.data.contents import canvas_of, ids_of, masks_of, require_labels, sizes_of, tasks_of
+from dmtl.data.contents import canvas_of, ids_of, masks_of, require_described, require_labels, sizes_of, tasks_of
 from dmtl.errors import UserError
 from dmtl.hdf5 import dataset, text_attribute
 from dmtl.tasks import Kind, kinds_of
@@ -38,6 +38,7 @@ class Shard:
             self.outputs, self.described_kinds = tasks_of(file)
             self.kinds: dict[str, Kind] = kinds_of(self.outputs, self.described_kinds)
             self.about = {name: text_attribute(file, name) for name in file.attrs if name not in ("outputs", "kinds")}
+            require_described(self.about.get("described"), self.outputs)
             self.ids = ids_of(file)
             self.size: tuple[int, int] = canvas_of(file, len(self.ids))
             self._content: np.ndarray = sizes_of(file, "content_size", len(self.ids), self.size)

@@ -158,4 +158,6 @@ def headline(benchmark: str, scores: dict[str, dict[str, float]]) -> Scores:
     for task, values in scores.items():
         if task not in columns or columns[task].metric not in values:
             raise UserError(f"a result of {benchmark} scores '{task}' by {', '.join(values) or 'nothing'}: evaluate it again")
+    if lacking := sorted(columns.keys() - scores.keys()):
+        raise UserError(f"a result of {benchmark} has no score of '{lacking[0]}': evaluate it again")
     return {task: values[columns[task].metric] for task, values in scores.items()}

@@ -389,7 +389,7 @@ def test_plain_http_is_refused(monkeypatch: pytest.MonkeyPatch, server: Any, tmp
 @pytest.mark.parametrize("place", ["https://example.org/x", "http://localhost:1/x", "file:///etc/hostname", "//example.org/x"])
 def test_a_redirect_leads_to_known_hosts_alone(server: Any, tmp_path: Path, place: str) -> None:
     server.redirect = place
-    with pytest.raises(UserError, match="by hand|is not allowed"):
+    with pytest.raises(UserError, match=r"by hand|is not allowed"):
         _fetch(server, tmp_path / "x")
     assert _left(tmp_path) == set()
 
