@@ -1,6 +1,8 @@
 """What the scripts in `stages/` and the commands share: the project that they work on, and how a stage runs."""
 
 import argparse
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +21,19 @@ def run_stage(description: str | None, target: str | None, work: Callable[..., N
     """
     parser = Parser(description=description)
     if target:
-        parser.add_argument(target)
+        told = _told_by_dvc()
+        parser.add_argument(target, **({"nargs": "?", "default": told} if told else {}))
     add_project(parser)
     arguments = parser.parse_args()
     with one_line_errors():
         work(project_of(arguments), *([getattr(arguments, target)] if target else []))
+
+
+def _told_by_dvc() -> str | None:
+    """What of its stage's name stands behind the `@`, where DVC runs this: so no key of a file becomes part of a shell's line."""
+    stage = f"{Path(sys.argv[0]).stem}@"
+    _, found, target = os.environ.get("DVC_STAGE", "").partition(stage)
+    return target if found else None
 
 
 def add_project(parser: argparse.ArgumentParser) -> None:

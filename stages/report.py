@@ -2,7 +2,7 @@
 
 import _root  # noqa: F401
 
-from dmtl.config import Project, for_report, resolve
+from dmtl.config import Project, default_steps, for_report, resolve
 from dmtl.report.costs import Costs, cost_report
 from dmtl.report.results import load_runs
 from dmtl.report.tables import write_report
@@ -24,7 +24,7 @@ def report(project: Project) -> None:
         checks.read_text(encoding="utf-8") if checks.exists() else "",
         trained=Costs(project, options).figures if project.paths.scale in ("study", "own") else None,
         cost_report=cost_report(costs) if costs else None,
-        default_steps=project.block("diffusion.steps"),
+        default_steps=default_steps(project),
         today={key: resolve(project, cell).model_dump(mode="json") for key, cell in grid.cells.items()},
     )
     tracking_results.start(project)

@@ -176,6 +176,11 @@ def resolve(project: Project, cell: Cell) -> TrainingConfig:
     return TrainingConfig(cell=cell, recipe=recipe, options=options, optim=optim, seed=_seed(project) + cell.seed)
 
 
+def default_steps(project: Project) -> int:
+    """The diffusion steps of the cells that pin none."""
+    return validated(Diffusion, project.block("diffusion"), "params.yaml: diffusion").steps
+
+
 def for_report(project: Project) -> Grid:
     """The whole grid: what the tables must hold."""
     return validated(Grid, project.grid, "grid.yaml")
