@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
         print(f"error: {text[:400]} ('{self.prog} --help' lists what there is)", file=sys.stderr)
         raise SystemExit(2)
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def,override]
+    def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """As argparse, but an option that no subcommand knows is told by the subcommand, whose options those are."""
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:

@@ -22,7 +22,10 @@ def run_stage(description: str | None, target: str | None, work: Callable[..., N
     parser = Parser(description=description)
     if target:
         told = _told_by_dvc()
-        parser.add_argument(target, **({"nargs": "?", "default": told} if told else {}))
+        if told:
+            parser.add_argument(target, nargs="?", default=told)
+        else:
+            parser.add_argument(target)
     add_project(parser)
     arguments = parser.parse_args()
     with one_line_errors():

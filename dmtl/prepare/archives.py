@@ -106,7 +106,7 @@ def _of_tar(archive: Path) -> Iterator[_Member]:
     with _decompressed(archive) as content, tarfile.open(fileobj=content, mode="r|", tarinfo=_Tar) as tar:
         for count, member in enumerate(tar, start=1):
             _require_few(count)
-            tar.members.clear()  # which are kept for nobody
+            tar.members.clear()  # type: ignore[attr-defined]  # which are kept for nobody
             if member.isdir():
                 _safe(archive, member.name)
                 continue
