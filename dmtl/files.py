@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dmtl.bounded import LARGEST_TEXT, parse_json, read_within
 from dmtl.errors import UserError
+from dmtl.reading.bounded import LARGEST_TEXT, parse_json, read_within
 
 CLONE = Path(__file__).resolve().parents[1]  # the repository that the package lies in
 

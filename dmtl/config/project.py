@@ -167,7 +167,7 @@ def resolve(project: Project, cell: Cell) -> TrainingConfig:
         for block, heads in (("heads", network.heads), ("task_attention.heads", network.task_attention.heads)):
             if recipe.width % heads:
                 raise UserError(f"params.yaml: {where}.width {recipe.width} is no multiple of diffusion.network.{block} {heads}")
-    if isinstance(options, Plain) and options.teacher_control:
+    if cell.method == "teacher_control" and isinstance(options, Plain) and options.teacher_control:
         for task in options.teacher_control.thresholds:
             if task not in recipe.task_weights:
                 known = nearest(task, recipe.task_weights)

@@ -7,8 +7,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent
 
-from dmtl.bounded import read_within
 from dmtl.errors import UserError
+from dmtl.reading.bounded import read_within
 
 LARGEST = 4 << 20  # bytes; a grid of ten thousand cells
 MOST_VALUES = 500_000  # once every alias stands for what it names

@@ -9,10 +9,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dmtl.bounded import parse_json
 from dmtl.config.blocks import validated
 from dmtl.config.own import Described
-from dmtl.hdf5 import dataset, text_attribute, whole
+from dmtl.reading.bounded import parse_json
+from dmtl.reading.hdf5 import dataset, text_attribute, whole
 from dmtl.tasks import Kind
 
 MOST_IMAGES = 10_000_000

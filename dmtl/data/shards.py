@@ -16,7 +16,7 @@ import numpy as np
 
 from dmtl.data.contents import canvas_of, ids_of, masks_of, require_described, require_labels, sizes_of, tasks_of
 from dmtl.errors import UserError
-from dmtl.hdf5 import dataset, text_attribute
+from dmtl.reading.hdf5 import dataset, text_attribute
 from dmtl.tasks import Kind, kinds_of
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from dmtl.bounded import LARGEST_FILE, Npz, parse_json, read_within
 from dmtl.errors import UserError
 from dmtl.files import replacing
+from dmtl.reading.bounded import LARGEST_FILE, Npz, parse_json, read_within
 from dmtl.tasks import Kind, kinds_of
 from dmtl.tasks.shared.arrays import nearest_pixels
 from dmtl.tasks.shared.probability import Probability

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from dmtl.benchmarks.folder import labels, listing
-from dmtl.bounded import LARGEST_FILE, read_within
 from dmtl.config.own import Collection
 from dmtl.errors import UserError
 from dmtl.files import file_sha256
-from dmtl.images import TooManyPixels, opened
 from dmtl.parallel import in_order
+from dmtl.reading.bounded import LARGEST_FILE, read_within
+from dmtl.reading.images import TooManyPixels, opened
 
 SAMPLED = 200  # files of each folder whose values are looked at
 FEW_VALUES = 256  # a file with more whole numbers shows no classes

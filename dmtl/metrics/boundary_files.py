@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from dmtl.errors import UserError
-from dmtl.images import opened
 from dmtl.metrics.boundary import MAX_DIST, THRESHOLDS, BoundaryCounts, boundary_counts, summarise
 from dmtl.parallel import in_order
+from dmtl.reading.images import opened
 
 COUNTS_SUFFIX = ".counts.tsv"
 _COLUMNS = ("threshold", "matched_gt", "gt", "matched_pred", "pred")

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from dmtl.bounded import LARGEST_FILE, Npz, parse_json, read_within
 from dmtl.config.blocks import NAME
 from dmtl.errors import UserError
 from dmtl.files import replacing
 from dmtl.metrics.metric import Metric
+from dmtl.reading.bounded import LARGEST_FILE, Npz, parse_json, read_within
 from dmtl.tasks import kinds_of
 
 Tables = dict[str, dict[str, np.ndarray]]  # stage ("final", "initial", "ceiling") -> task -> (n, K)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dmtl.errors import UserError
-from dmtl.images import TooManyPixels, opened
+from dmtl.reading.images import TooManyPixels, opened
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # taken from folders
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")

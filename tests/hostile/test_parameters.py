@@ -57,7 +57,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "plain a list": ("plain", []),
     "plain of nothing": ("plain", None),
     "thresholds a list": ("plain.teacher_control.thresholds", [1]),
-    "a threshold of an unknown task": ("plain.teacher_control.thresholds.pascal", {"semsek": 0.5}),
+    "a threshold of a path": ("plain.teacher_control.thresholds.pascal", {"../semseg": 0.5}),
     "a threshold of 2": ("plain.teacher_control.threshold", 2.0),
     "decoder_blocks 1e8": ("plain.decoder_blocks", 10**8),
     "decoder_blocks 1.0": ("plain.decoder_blocks", 1.0),

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from dmtl.benchmarks.shared.readers import read_bytes
-from dmtl.bounded import NUMBERS, load_npy
 from dmtl.config.own import TaskFiles
 from dmtl.errors import UserError
-from dmtl.images import TooManyPixels, opened
 from dmtl.pictures.read import read_image
+from dmtl.reading.bounded import NUMBERS, load_npy
+from dmtl.reading.images import TooManyPixels, opened
 from dmtl.tasks import IGNORE, Task
 
 NO_NORMAL = 128  # of 8 bits, in all three channels

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from dmtl.bounded import read_text
 from dmtl.config.own import Collection, Drawn, Lists
 from dmtl.errors import UserError, nearest
+from dmtl.reading.bounded import read_text
 
 IMAGES = "image"  # the folder of the images; those of the labels stand beside it
 PHOTOS = (".png", ".jpg", ".jpeg", ".npy")

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from dmtl.benchmarks.shared.readers import check_range, load_mat
 from dmtl.benchmarks.shared.sample import Sample, resized_photo
 from dmtl.errors import UserError
-from dmtl.hdf5 import dataset
+from dmtl.reading.hdf5 import dataset
 from dmtl.tasks import IGNORE
 from dmtl.tasks.shared.arrays import nearest_pixels
 

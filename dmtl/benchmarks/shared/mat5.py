@@ -8,7 +8,7 @@ import math
 import struct
 import zlib
 
-from dmtl.bounded import LARGEST_ARRAYS
+from dmtl.reading.bounded import LARGEST_ARRAYS
 
 HEADER = 128  # bytes before the first element
 COMPRESSED, MATRIX = 15, 14  # types of elements

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from dmtl import bounded
 from dmtl.benchmarks.shared.mat5 import require_bounded
-from dmtl.bounded import LARGEST_FILE, read_within
 from dmtl.errors import UserError
-from dmtl.images import opened
+from dmtl.reading import bounded
+from dmtl.reading.bounded import LARGEST_FILE, read_within
+from dmtl.reading.images import opened
 
 
 @contextmanager
