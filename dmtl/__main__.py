@@ -3,6 +3,7 @@
 import argparse
 
 from dmtl import __version__
+from dmtl.arguments import Parser
 from dmtl.commands import commands
 from dmtl.errors import one_line_errors
 
@@ -16,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line: a subcommand for each file of `dmtl/commands`."""
-    whole = argparse.ArgumentParser(prog="dmtl", description="DiffusionMTL rebuilt: commands beside the pipeline.")
+    whole = Parser(prog="dmtl", description="DiffusionMTL rebuilt: commands beside the pipeline.")
     whole.add_argument("--version", action="version", version=f"dmtl {__version__}")
     subcommands = whole.add_subparsers(metavar="COMMAND")
     whole.set_defaults(run=lambda _: whole.print_help())
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         title = (module.__doc__ or "").partition("\n")[0]
         command = subcommands.add_parser(name, help=title, description=title)
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, parser=command)
     return whole
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dmtl.errors import UserError
+from dmtl.reading.bounded import LARGEST_TEXT, parse_json, read_within
 
 CLONE = Path(__file__).resolve().parents[1]  # the repository that the package lies in
 HOST = re.sub(r"[^\w.]", "_", platform.node())  # a process' number says nothing about another machine's
@@ -144,11 +145,13 @@ def read_json(path: Path, kind: type = dict) -> Any:
         UserError: it is missing or damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_within(path, LARGEST_TEXT))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: an earlier stage writes it; run 'dvc repro'") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): mend its rights, or delete it and run 'dvc repro'") from None
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): delete it and run 'dvc repro'") from None
+        raise UserError(f"{path} is damaged ({str(error)[:160]}): delete it and run 'dvc repro'") from None
     if not isinstance(content, kind):
         held = type(content).__name__
         raise UserError(f"{path} must hold a JSON {kind.__name__}, but holds {held}: delete it and run 'dvc repro'")

@@ -10,17 +10,19 @@ def evaluate_cell(project: Project, cell: str) -> str:
     """Score a cell's model folder."""
     # Imported here: the processes that count boundaries start from this file and need no torch.
     from dmtl.commands.shared.scores import headline, warn_of_unscored
+    from dmtl.config.records import read_history
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import evaluate
     from dmtl.evaluation.gallery import make_gallery
-    from dmtl.files import read_json, together, write_json
+    from dmtl.files import together, write_json
     from dmtl.models import load_model, read_description
     from dmtl.tracking import scores
 
     folder = project.paths.model(cell)
     model, description = load_model(folder), read_description(folder)
     shard = Shard(project.paths.shard(description["benchmark"], "val"))
-    images, history = evaluate(model, shard, description), read_json(folder / "history.json", list)
+    history = read_history(folder / "history.json")  # before anything is written
+    images = evaluate(model, shard, description)
     warn_of_unscored(images)
     gallery = make_gallery(model, shard, description)
     with together():

@@ -2,7 +2,7 @@
 
 import _root  # noqa: F401
 
-from dmtl.config import Project, for_report, resolve
+from dmtl.config import Project, default_steps, for_report, resolve
 from dmtl.report.costs import Costs
 from dmtl.report.measured import load_measured, report_of, with_memory
 from dmtl.report.results import load_runs
@@ -16,7 +16,7 @@ def report(project: Project) -> str:
     folder, grid = project.paths.root, for_report(project)
     paper = Project(folder, scale="paper")
     options = {run.key: run.training.get("options", {}) for run in load_runs(grid, project.paths)}
-    costs = Costs(paper, options) if "paper" in paper.block("scales") else None
+    costs = Costs(paper, options) if "paper" in paper.mapping("scales") else None
     measured = load_measured(folder) if costs else None
     checks = folder / "checks.md"
     write_report(
@@ -26,7 +26,7 @@ def report(project: Project) -> str:
         checks.read_text(encoding="utf-8") if checks.exists() else "",
         trained=Costs(project, options).figures if project.paths.scale in ("study", "own") else None,
         cost_report=report_of(costs, measured) if costs else None,
-        default_steps=project.block("diffusion")["steps"],
+        default_steps=default_steps(project),
         today={key: resolve(project, cell).model_dump(mode="json") for key, cell in grid.cells.items()},
     )
     tracking_results.start(project)

@@ -1,4 +1,4 @@
-"""Stages that are killed, stopped or meet a full or read-only disk: clear words, nothing half-written, the same bytes after it."""
+"""Stages that are killed, stopped or meet a full or read-only disk: clear words, nothing half-written, the same bytes after."""
 
 import hashlib
 import os

@@ -3,6 +3,7 @@
 import argparse
 import json
 
+from dmtl.arguments import number, whole
 from dmtl.config import for_report
 from dmtl.stage import add_project, project_of
 
@@ -10,9 +11,9 @@ from dmtl.stage import add_project, project_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="CELL_A")
     parser.add_argument("b", metavar="CELL_B", help="both evaluated; all their evaluated seeds are taken")
-    parser.add_argument("--draws", type=int, default=2000)
-    parser.add_argument("--level", type=float, default=95, help="per cent that the intervals cover (default: 95)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument("--draws", type=whole(100, 100_000), default=2000)
+    parser.add_argument("--level", type=number(50, 99.99), default=95, help="per cent that the intervals cover (default: 95)")
+    parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="of the draws")
     add_project(parser)
     parser.add_argument("--json", action="store_true")
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 
+from dmtl.arguments import number
 from dmtl.stage import add_project, project_of
 
 
@@ -11,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the rows as a JSON list, unrounded")
     form.add_argument(
-        "--throughput", type=float, metavar="PER_SECOND", help="multiply-adds a second of your GPU: print GPU-hours"
+        "--throughput", type=number(1e6, 1e21), metavar="PER_SECOND", help="multiply-adds a second of your GPU: print GPU-hours"
     )
 
 

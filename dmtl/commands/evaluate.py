@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from dmtl.arguments import whole
 from dmtl.benchmarks import benchmark, benchmark_names
 from dmtl.commands.shared import scores
 from dmtl.commands.shared.precision import add_precision
@@ -24,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scores.add_arguments(parser)
     parser.add_argument("--share", default="1/1", metavar="I/N", help="evaluate the I-th of N shares of the images")
     parser.add_argument("--save-predictions", type=Path, metavar="FOLDER", help="also write every prediction, as PNG or npy")
-    parser.add_argument("--processes", type=int, help="that count boundaries (default: as many as pay; 0: none but this one)")
+    parser.add_argument(
+        "--processes", type=whole(0, 1024), help="that count boundaries (default: as many as pay; 0: none but this one)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from dmtl.arguments import number, whole
 from dmtl.errors import UserError
 from dmtl.stage import add_project, project_of
 
@@ -17,10 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-S", "--set", action="append", default=[], metavar="KEY=VALUE", help="a value of params.yaml, written there"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="cells at a time (default: what GPUs, or cores, allow)")
-    parser.add_argument("--cells-per-gpu", type=int, default=1, metavar="N", help="that share a GPU where memory allows (1)")
+    parser.add_argument(
+        "--workers", type=whole(1, 1024), metavar="N", help="cells at a time (default: what GPUs, or cores, allow)"
+    )
+    parser.add_argument(
+        "--cells-per-gpu", type=whole(1, 64), default=1, metavar="N", help="that share a GPU where memory allows (1)"
+    )
     parser.add_argument("--address", help="of a running Ray cluster, such as auto (default: this machine alone, without Ray)")
-    parser.add_argument("--gpus-per-cell", type=float, metavar="N", help="with --address: default 1 where there are GPUs, else 0")
+    parser.add_argument(
+        "--gpus-per-cell", type=number(0, 64), metavar="N", help="with --address: default 1 where there are GPUs, else 0"
+    )
     add_project(parser)
 
 
@@ -48,9 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _require_sense(arguments: argparse.Namespace) -> None:
-    for option in ("workers", "cells_per_gpu"):
-        value = getattr(arguments, option)
-        if value is not None and value < 1:
-            raise UserError(f"--{option.replace('_', '-')} {value}: give a number from 1 up")
+    twice = [cell for cell in dict.fromkeys(arguments.cells) if arguments.cells.count(cell) > 1]
+    if twice:
+        raise UserError(f"the cell '{twice[0]}' stands there twice: name each once")
     if arguments.gpus_per_cell is not None and not arguments.address:
         raise UserError("--gpus-per-cell is for --address; on this machine --cells-per-gpu says how many share one")

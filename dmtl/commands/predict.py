@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from dmtl.arguments import number, whole
 from dmtl.commands.shared.precision import add_device, add_precision
-from dmtl.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,15 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="gets a folder per image (dmtl/inference/prediction.py lists the files), or per video one with a video per task",
     )
     parser.add_argument("--task", action="append", metavar="NAME", help="only this task; may be given several times")
-    parser.add_argument("--alpha", type=float, metavar="SHARE", help="also lay the colours over the photo, 0 to 1 of them")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images at a time through the network (default: 1)")
+    parser.add_argument("--alpha", type=number(0, 1), metavar="SHARE", help="also lay the colours over the photo, 0 to 1 of them")
+    parser.add_argument(
+        "--batch", type=whole(1, 1024), default=1, metavar="N", help="images at a time through the network (default: 1)"
+    )
     add_device(parser)
     add_precision(parser)
-    parser.add_argument("--processes", type=int, help="that read and write images (default: as many as pay; 0: this one)")
+    parser.add_argument(
+        "--processes", type=whole(0, 1024), help="that read and write images (default: as many as pay; 0: this one)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    _require_sense(arguments)
     from dmtl.inference.predict import predict_files
     from dmtl.inference.predictor import Predictor
     from dmtl.inference.video import is_video, predict_video
@@ -47,10 +50,3 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"wrote {first / 'sheet.png'}" if count == 1 else f"wrote {count} folders in {arguments.out}, such as {first}")
     if written.failed:
         raise SystemExit(2)
-
-
-def _require_sense(arguments: argparse.Namespace) -> None:
-    if arguments.batch < 1:
-        raise UserError(f"--batch {arguments.batch}: give a number from 1 up")
-    if arguments.alpha is not None and not 0 <= arguments.alpha <= 1:
-        raise UserError(f"--alpha {arguments.alpha:g}: give a share from 0 (the photo alone) to 1 (the colours alone)")

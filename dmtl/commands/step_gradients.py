@@ -2,23 +2,21 @@
 
 import argparse
 
+from dmtl.arguments import whole
 from dmtl.config import for_training
 from dmtl.stage import add_project, project_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cell", metavar="CELL", help="a trained cell of the diffusion family")
-    parser.add_argument("--batches", type=int, default=4, help="of the training's first ones (default: 4)")
+    parser.add_argument("--batches", type=whole(1, 10_000), default=4, help="of the training's first ones (default: 4)")
     add_project(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from dmtl.errors import UserError
     from dmtl.evaluation.step_gradients import measure
     from dmtl.files import write_json
 
-    if arguments.batches < 1:
-        raise UserError(f"--batches is {arguments.batches}, but must be 1 or more")
     project = project_of(arguments)
     path = project.paths.step_gradients(arguments.cell)
     write_json(path, measure(for_training(project, arguments.cell), project.paths, arguments.batches))

@@ -5,7 +5,7 @@ loader (`for_download`, `for_shards`, ...), which reads only the blocks that dvc
 two together.
 """
 
-from dmtl.config.blocks import Block, load_yaml
+from dmtl.config.blocks import Block
 from dmtl.config.grid import SETTINGS, Cell, Grid
 from dmtl.config.methods import (
     FAMILIES,
@@ -31,6 +31,7 @@ from dmtl.config.project import (
     Paths,
     Project,
     TrainingConfig,
+    default_steps,
     for_download,
     for_report,
     for_shards,
@@ -39,6 +40,7 @@ from dmtl.config.project import (
     resolve,
 )
 from dmtl.config.recipe import Augmentation, Data, Optim, Recipe, ScaleCrop, ScalePadCrop
+from dmtl.config.yaml_file import load_yaml
 
 __all__ = [
     "FAMILIES",
@@ -77,6 +79,7 @@ __all__ = [
     "TaskAttention",
     "TaskFiles",
     "TrainingConfig",
+    "default_steps",
     "for_download",
     "for_report",
     "for_shards",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from dmtl.config.blocks import Block, NonNegative, Positive
+from dmtl.config.blocks import Block, Name, NonNegative, Once, Steps
 from dmtl.config.methods import Family
 from dmtl.errors import UserError, nearest
 
@@ -16,14 +16,14 @@ SETTINGS: tuple[str, ...] = get_args(Setting)
 class Cell(Block):
     """One training of the grid: what it is made of."""
 
-    benchmark: str
+    benchmark: Name
     setting: Setting
-    method: str
+    method: Name
     family: Family
     params_block: Family | Literal["diffusion.network"]  # of params.yaml, what DVC watches
-    backbone: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]  # a ResNet of torchvision, or a network of timm
+    backbone: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]  # a ResNet of torchvision, or a network of timm
     scratch: bool = False  # random weights in the backbone even where the recipe says pretrained
-    steps: Positive | None = None  # pinned; then `params_block` leaves diffusion.steps out
+    steps: Steps | None = None  # pinned; then `params_block` leaves diffusion.steps out
     seed: NonNegative = 0  # added to the seed of params.yaml; a further seed is a further cell
 
     @model_validator(mode="after")
@@ -53,17 +53,22 @@ class MethodEntry(Block):
 class Grid(Block):
     """grid.yaml: every method and training, and why those trainings that fill no table are there."""
 
-    benchmarks: Annotated[tuple[str, ...], Field(strict=False)]
-    methods: dict[str, MethodEntry]
+    benchmarks: Annotated[tuple[Name, ...], Field(strict=False, min_length=1), Once]
+    methods: dict[Name, MethodEntry]
     cells: dict[str, Cell]
     extra: dict[str, str]  # cell that no table of the paper prints -> the reason for it; what table 6 shows needs none
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Grid":
+        for name, method in self.methods.items():
+            if (said := method.cell.get("method", name)) != name:
+                raise ValueError(f"methods.{name}.cell: method is {said!r}, but its name is '{name}'")
         for key, cell in self.cells.items():
             require_name(key, cell)
             if cell.benchmark not in self.benchmarks:
-                raise ValueError(f"cells.{key}: benchmark '{cell.benchmark}' is not in benchmarks")
+                raise ValueError(
+                    f"cells.{key}: benchmark '{cell.benchmark}' is not in benchmarks; {nearest(cell.benchmark, self.benchmarks)}"
+                )
         for key in self.extra:
             if key not in self.cells:
                 raise ValueError(f"extra: '{key}' is not a cell; {nearest(key, self.cells)}")

@@ -2,20 +2,21 @@
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from dmtl.config.blocks import AboveZero, Block, Positive, ZeroOrMore, Zooms
+from dmtl.config.blocks import AboveZero, Block, Heads, Layers, Name, Positive, Steps, Width, ZeroOrMore, Zooms
 from dmtl.errors import UserError
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Widths = Annotated[tuple[AboveZero, AboveZero, AboveZero, AboveZero, AboveZero], Field(strict=False)]
+Factor = Annotated[float, Field(gt=0, le=16)]  # of the width
+Widths = Annotated[tuple[Factor, Factor, Factor, Factor, Factor], Field(strict=False)]
 
 
 class TeacherControl(Block):
     """`plain.teacher_control`: what a student learns from a trained baseline (docs/methods.md, "teacher_control")."""
 
     threshold: Share  # confidence above which a pixel is a pseudo-label, of a task that has none of its own
-    thresholds: dict[str, Share]  # of tasks, as they stand under `thresholds` for the benchmark
+    thresholds: dict[Name, Share]  # of tasks, as they stand under `thresholds` for the benchmark
     boundary_weight: ZeroOrMore  # of boundary's pseudo-labels, beside its task weight
     feature_weight: ZeroOrMore
 
@@ -23,7 +24,7 @@ class TeacherControl(Block):
 class Plain(Block):
     """`plain`: the multi-task and single-task baselines (docs/methods.md, "mtl_baseline")."""
 
-    decoder_blocks: Positive
+    decoder_blocks: Layers
     single_task_images: Literal["all", "labelled"]  # those that single-task networks see; losses are of labelled ones alone
     teacher_control: TeacherControl | None = None  # of that method alone
 
@@ -40,7 +41,7 @@ class StepIntervals(Block):
 
     denoises: Literal["predictions", "features"]  # whose network it is: Prediction or Feature Diffusion's
     weights: Literal["last", "equal", "uw"]
-    intervals: Positive  # at most: as many as there are steps where those are fewer
+    intervals: Steps  # at most: as many as there are steps where those are fewer
     cost: Literal["timestep", "snr", "log_snr"]  # in which the steps of an interval lie close together
     uw_rate: AboveZero  # learning rate of the intervals' log-variances
     detach: bool  # the state that a step gets from the one before
@@ -49,9 +50,9 @@ class StepIntervals(Block):
 class LatentVae(Block):
     """`diffusion.network.latent.vae`: the autoencoder of label images (docs/methods.md, "latent_regression_vae")."""
 
-    channels: Positive  # of a latent
+    channels: Annotated[int, Field(ge=1, le=256)]  # of a latent
     # channels of its convolutions at the image's size, at 1/2 and at 1/4, times the width
-    widths: Annotated[tuple[AboveZero, AboveZero, AboveZero], Field(strict=False)]
+    widths: Annotated[tuple[Factor, Factor, Factor], Field(strict=False)]
     kl_weight: ZeroOrMore
 
 
@@ -67,17 +68,17 @@ class Latent(Block):
 class TaskAttention(Block):
     """`diffusion.network.task_attention`: attention over the other tasks (docs/methods.md, "task_attention")."""
 
-    heads: Positive
+    heads: Heads
     mask: Share  # probability that one of the others is left out in training
 
 
 class DiffusionNetwork(Block):
     """`diffusion.network`: everything of the denoiser but the number of steps."""
 
-    decoder_blocks: Positive
-    blocks: Positive  # cross-attention blocks
-    heads: Positive
-    token_stride: Positive  # side of the square of 1/8-scale positions that one token stands for
+    decoder_blocks: Layers
+    blocks: Layers  # cross-attention blocks
+    heads: Heads
+    token_stride: Annotated[int, Field(ge=1, le=1024)]  # side of the square of 1/8-scale positions that one token stands for
     schedule: Literal["sqrt_linear", "linear"]
     beta_start: Annotated[float, Field(gt=0, lt=1)]
     beta_end: Annotated[float, Field(gt=0, lt=1)]
@@ -93,7 +94,7 @@ class DiffusionNetwork(Block):
 class Diffusion(Block):
     """`diffusion`: DiffusionMTL's denoising network (the paper's Section 3.2)."""
 
-    steps: Positive
+    steps: Steps
     network: DiffusionNetwork
 
 
@@ -101,7 +102,7 @@ class MultiScale(Block):
     """`multiscale`: MTI-Net and InvPT (docs/methods.md, "mti_net" and "invpt")."""
 
     initial_weight: ZeroOrMore  # of the loss of each prediction before the final one
-    heads: Positive  # InvPT's attention
+    heads: Heads  # InvPT's attention
 
 
 class CrossTask(Block):
@@ -154,7 +155,7 @@ class ConsistencyOnBenchmark(Block):
 class Consistency(Block):
     """`consistency`: the baseline's network with a loss between two views or tasks; `on` is one of `benchmarks`."""
 
-    decoder_blocks: Positive
+    decoder_blocks: Layers
     zooms: Zooms  # of the further views
     xtc: CrossTask
     semi_supervised: SelfConsistency
@@ -209,14 +210,15 @@ FAMILIES: dict[str, type[Block]] = {
 AnyOptions = TypeVar("AnyOptions", Plain, Diffusion, Consistency, MultiScale, Representation)
 
 
-Channels = Annotated[tuple[float, float, float], Field(strict=False)]  # of red, green and blue
+Colours = Annotated[tuple[float, float, float], Field(strict=False)]  # of red, green and blue
+Channels = Annotated[int, Field(ge=1, le=1024)]  # of a network's output
 
 
 class Normalisation(Block):
     """What a network's images are normalised with: those in [0, 1] less `mean`, divided by `std`."""
 
-    mean: Channels
-    std: Channels
+    mean: Colours
+    std: Annotated[tuple[AboveZero, AboveZero, AboveZero], Field(strict=False)]
 
 
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -225,14 +227,21 @@ IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 class NetworkConfig(Block):
     """All that is needed to rebuild a network; written into model.json."""
 
-    method: str
+    method: Name
     family: Family
-    backbone: str
-    width: Positive
-    outputs: dict[str, Positive]  # task -> channels, in the benchmark's order
+    backbone: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
+    width: Width
+    outputs: Annotated[dict[Name, Channels], Field(min_length=1, max_length=64)]  # task -> channels, in the benchmark's order
     kinds: dict[str, dict[str, Any]] = Field(default_factory=dict)  # what a task is whose name `dmtl.tasks` does not know
     options: Options
     normalisation: Normalisation = IMAGENET  # that of the backbone's pretraining
+
+    @model_validator(mode="after")
+    def _kinds_are_named(self) -> "NetworkConfig":
+        for task, kind in self.kinds.items():
+            if task not in self.outputs or not isinstance(kind.get("name"), str):
+                raise ValueError(f"kinds.{task} is of no task that it predicts, or has no name")
+        return self
 
     def options_as(self, kind: type[AnyOptions]) -> AnyOptions:
         """The options of the method's family.

@@ -4,15 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from dmtl.config.blocks import AboveZero, Block
+from dmtl.config.blocks import LARGEST_VALUE, AboveZero, Block, Name, Once
 from dmtl.config.recipe import Size
 from dmtl.errors import nearest
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Folder = Annotated[str, Field(pattern=r"^[^./\\][^/\\]{0,99}$")]  # one level: it cannot lead elsewhere
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=-LARGEST_VALUE, le=LARGEST_VALUE)]
 Span = Annotated[tuple[Finite, Finite], Field(strict=False)]
 MOST_CLASSES = 255  # 255 itself says that a pixel does not count
 FOLDERS = "folders"  # the splits are the folders train/ and val/ of a collection
@@ -64,10 +63,10 @@ class TaskFiles(Block):
 
     folder: Folder
     labels: dict[int, str | int] = Field(default_factory=dict)
-    ignore: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    ignore: Annotated[tuple[int, ...], Field(strict=False), Once] = ()
     scale: Finite | None = None
     offset: Finite = 0.0
-    invalid: Annotated[tuple[Finite, ...], Field(strict=False)] = ()
+    invalid: Annotated[tuple[Finite, ...], Field(strict=False), Once] = ()
     range: Span | None = None
     signs: Annotated[tuple[Literal[-1, 1], Literal[-1, 1], Literal[-1, 1]], Field(strict=False)] = (1, 1, 1)
 
@@ -106,12 +105,12 @@ class Collection(Block):
     """
 
     splits: Literal["folders"] | Lists | Drawn
-    skip: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    skip: Annotated[tuple[str, ...], Field(strict=False), Once] = ()
     tasks: dict[str, TaskFiles]
 
 
-class OwnBenchmark(Block):
-    """The whole file.
+class Described(Block):
+    """What pictures and predictions need to know of a user's own benchmark, wherever its files are.
 
     Attributes:
         name: of the benchmark, in cells and folders.
@@ -119,14 +118,18 @@ class OwnBenchmark(Block):
         size: (height, width) of the images that a network sees.
         fit: `resize` them to that, or `pad` those that are smaller and scale down those that are larger.
         tasks: in the order of all tables.
-        collections: where the images come from.
     """
 
     name: Name
     title: str
     size: Size
     fit: Literal["resize", "pad"]
-    tasks: Annotated[dict[Name, OwnTask], Field(min_length=1)]
+    tasks: Annotated[dict[Name, OwnTask], Field(min_length=1, max_length=64)]
+
+
+class OwnBenchmark(Described):
+    """The whole file: that, and `collections`, where the images come from."""
+
     collections: Annotated[dict[Name, Collection], Field(min_length=1)]
 
     @model_validator(mode="after")

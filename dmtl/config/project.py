@@ -5,12 +5,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dmtl.config.blocks import Block, dig, load_yaml, validated
+from dmtl.config.blocks import LARGEST_SEED, Block, dig, require_plain_name, shortened, validated
 from dmtl.config.grid import Cell, Grid, require_name
-from dmtl.config.methods import FAMILIES, ConsistencyOnBenchmark, Diffusion, NetworkConfig, Options, Representation
+from dmtl.config.methods import FAMILIES, ConsistencyOnBenchmark, Diffusion, NetworkConfig, Options, Plain, Representation
 from dmtl.config.own import OwnBenchmark
 from dmtl.config.recipe import Data, Optim, Recipe
-from dmtl.errors import UserError
+from dmtl.config.yaml_file import load_yaml
+from dmtl.errors import UserError, nearest
 
 
 class TrainingConfig(Block):
@@ -100,7 +101,8 @@ class Project:
     def __init__(self, folder: Path, scale: str | None = None) -> None:
         self.params = load_yaml(Path(folder) / "params.yaml")
         self.grid = load_yaml(Path(folder) / "grid.yaml")
-        self.paths = Paths(root=Path(folder), scale=scale or str(self.block("scale")))
+        named = require_plain_name(scale or self.block("scale"), "scale", "params.yaml")
+        self.paths = Paths(root=Path(folder), scale=named)
 
     @property
     def own(self) -> OwnBenchmark | None:
@@ -111,9 +113,20 @@ class Project:
         """The value at a dotted key of params.yaml."""
         return dig(self.params, key, "params.yaml")
 
+    def mapping(self, key: str) -> dict[str, Any]:
+        """The same, where it must be keys and values.
+
+        Raises:
+            UserError: it is something else.
+        """
+        block = self.block(key)
+        if not isinstance(block, dict) or not all(isinstance(name, str) for name in block):
+            raise UserError(f"params.yaml: {key} must hold keys and values, but is {shortened(block)}")
+        return block
+
     def cell(self, key: str) -> Cell:
         """One cell of grid.yaml."""
-        cell = validated(Cell, dig(self.grid, f"cells.{key}", "grid.yaml"), f"grid.yaml: cells.{key}")
+        cell = validated(Cell, dig(self.grid, f"cells.{key}", "grid.yaml"), f"grid.yaml: cells.{key[:200]}")
         require_name(key, cell)
         return cell
 
@@ -135,7 +148,7 @@ def for_download(project: Project, benchmark: str) -> tuple[Data, int]:
     """
     if (own := project.own) and own.name == benchmark:
         return Data(source="local", size=own.size, train=None, val=None), _seed(project)
-    key = f"scales.{project.paths.scale}.data.{benchmark}"
+    key = f"scales.{project.paths.scale}.data.{require_plain_name(benchmark, 'benchmark', 'the command line')}"
     return validated(Data, project.block(key), f"params.yaml: {key}"), _seed(project)
 
 
@@ -160,8 +173,18 @@ def resolve(project: Project, cell: Cell) -> TrainingConfig:
     if isinstance(options, Representation) and recipe.width % (heads := options.task_prototype.heads):
         key = "representation.task_prototype.heads"
         raise UserError(f"params.yaml: {where}.width {recipe.width} is no multiple of {key} {heads}")
+    if cell.method == "teacher_control" and isinstance(options, Plain) and options.teacher_control:
+        for task in options.teacher_control.thresholds:
+            if task not in recipe.task_weights:
+                known = nearest(task, recipe.task_weights)
+                raise UserError(f"params.yaml: plain.teacher_control.thresholds.{cell.benchmark}: no task '{task}'; {known}")
     optim = validated(Optim, project.block("optim"), "params.yaml: optim")
     return TrainingConfig(cell=cell, recipe=recipe, options=options, optim=optim, seed=_seed(project) + cell.seed)
+
+
+def default_steps(project: Project) -> int:
+    """The diffusion steps of the cells that pin none."""
+    return validated(Diffusion, project.block("diffusion"), "params.yaml: diffusion").steps
 
 
 def for_report(project: Project) -> Grid:
@@ -186,21 +209,21 @@ def _on_benchmark(project: Project, benchmark: str) -> dict[str, Any]:
     """The block `consistency` with the values of one benchmark in place of those of all."""
     where = f"consistency.benchmarks.{benchmark}"
     on = validated(ConsistencyOnBenchmark, project.block(where), f"params.yaml: {where}")
-    common = {key: value for key, value in project.block("consistency").items() if key != "benchmarks"}
+    common = {key: value for key, value in project.mapping("consistency").items() if key != "benchmarks"}
     return {**common, "on": on}
 
 
 def _plain(project: Project, benchmark: str) -> dict[str, Any]:
     """The block `plain` with what single-task networks see at the project's scale, and one benchmark's thresholds."""
     images = project.block(f"plain.single_task.images.{project.paths.scale}")
-    common = {key: value for key, value in project.block("plain").items() if key != "single_task"}
-    teacher = project.block("plain.teacher_control")
-    thresholds = project.block("plain.teacher_control.thresholds").get(benchmark, {})
+    common = {key: value for key, value in project.mapping("plain").items() if key != "single_task"}
+    teacher = project.mapping("plain.teacher_control")
+    thresholds = project.mapping("plain.teacher_control.thresholds").get(benchmark, {})
     return {**common, "single_task_images": images, "teacher_control": {**teacher, "thresholds": thresholds}}
 
 
 def _seed(project: Project) -> int:
     seed = project.block("seed")
-    if not isinstance(seed, int) or seed < 0:
-        raise UserError(f"params.yaml: seed is {seed!r}, but must be a whole number from 0 up")
+    if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"params.yaml: seed is {shortened(seed)}, but must be a whole number from 0 to {LARGEST_SEED}")
     return seed

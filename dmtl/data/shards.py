@@ -4,7 +4,6 @@ Every image lies on a canvas of the benchmark's size, at its top left; `content_
 writes them.
 """
 
-import json
 import os
 import zlib
 from collections.abc import Iterator
@@ -15,7 +14,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from dmtl.data.contents import canvas_of, ids_of, masks_of, require_described, require_labels, sizes_of, tasks_of
 from dmtl.errors import UserError
+from dmtl.reading.hdf5 import dataset, text_attribute
 from dmtl.tasks import Kind, kinds_of
 
 
@@ -34,14 +35,16 @@ class Shard:
         self._opened: dict[str, h5py.Dataset] = {}
         with self._explained():
             file = self._file()
-            self.outputs: dict[str, int] = json.loads(file.attrs["outputs"])
-            self.described_kinds: dict[str, dict[str, Any]] = json.loads(file.attrs.get("kinds", "{}"))
+            self.outputs, self.described_kinds = tasks_of(file)
             self.kinds: dict[str, Kind] = kinds_of(self.outputs, self.described_kinds)
-            self.about = {name: value for name, value in file.attrs.items() if name not in ("outputs", "kinds")}
-            self.labelled: np.ndarray | None = file["labelled"][:].astype(bool) if "labelled" in file else None
-            self.ids = [name.decode() for name in file["id"][:]]
-            self.size: tuple[int, int] = file["image"].shape[1:3]
-            self._content: np.ndarray = file["content_size"][:]
+            self.about = {name: text_attribute(file, name) for name in file.attrs if name not in ("outputs", "kinds")}
+            require_described(self.about.get("described"), self.outputs)
+            self.ids = ids_of(file)
+            self.size: tuple[int, int] = canvas_of(file, len(self.ids))
+            self._content: np.ndarray = sizes_of(file, "content_size", len(self.ids), self.size)
+            require_labels(file, len(self.ids), self.size, self.outputs, self.kinds)
+            masks = masks_of(file, len(self.ids), len(self.outputs))
+            self.labelled: np.ndarray | None = masks["labelled"].astype(bool) if "labelled" in masks else None
         self._close()
 
     def __len__(self) -> int:
@@ -76,7 +79,10 @@ class Shard:
     def label(self, task: str, k: int) -> np.ndarray:
         """`(h, w)` or `(h, w, C)`, of the content's size, as the task's kind says."""
         with self._explained():
-            return self.kinds[task].from_stored(_unpacked(self._data(task), k), self.content_size(k))
+            label = self.kinds[task].from_stored(_unpacked(self._data(task), k), self.content_size(k))
+            if fault := self.kinds[task].fault(label, self.outputs[task]):
+                raise ValueError(f"{task} of image '{self.ids[k]}' holds {fault}")
+            return label
 
     def label_map(self, k: int) -> np.ndarray:
         """`(h, w)` uint16, of the content's size: the regions between which the boundary metric's ground truth lies."""
@@ -100,7 +106,7 @@ class Shard:
     def _data(self, name: str) -> h5py.Dataset:
         file = self._file()
         if name not in self._opened:  # opening one costs as much as reading a label
-            self._opened[name] = file[name]
+            self._opened[name] = dataset(file, name)
         return self._opened[name]
 
     def _close(self) -> None:
@@ -114,8 +120,11 @@ class Shard:
             yield
         except FileNotFoundError:
             raise UserError(f"{self.path} is missing: build it with 'dvc repro', or python stages/shards.py") from None
-        except (OSError, KeyError, ValueError, zlib.error) as error:
-            raise UserError(f"{self.path} is damaged or of another version ({error}): delete it and build it again") from None
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from None
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, zlib.error) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{self.path} is damaged or of another version ({reason}): delete it and build it again") from None
 
 
 def _unpacked(data: h5py.Dataset, k: int) -> np.ndarray:
@@ -126,5 +135,9 @@ def _unpacked(data: h5py.Dataset, k: int) -> np.ndarray:
     if data.dtype.itemsize > 1 or not data.chunks:
         return data[k]
     _, packed = data.id.read_direct_chunk((k,) + (0,) * (data.ndim - 1))
-    plain = zlib.decompress(memoryview(packed)[2:-4], -zlib.MAX_WBITS, int(np.prod(data.shape[1:])))
+    size = int(np.prod(data.shape[1:]))
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = stream.decompress(memoryview(packed)[2:-4], size + 1)  # and no more, whatever it would unpack to
+    if len(plain) != size:
+        raise ValueError(f"a sample unpacks to another number of bytes than {size}")
     return np.frombuffer(plain, data.dtype).reshape(data.shape[1:])

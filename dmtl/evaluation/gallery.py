@@ -5,8 +5,6 @@ there once for each benchmark and setting. Maps are kept, not colours: a change 
 """
 
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from PIL import Image
 
 from dmtl.errors import UserError
 from dmtl.files import replacing
+from dmtl.reading.bounded import LARGEST_FILE, Npz, parse_json, read_within
 from dmtl.tasks import Kind, kinds_of
 from dmtl.tasks.shared.arrays import nearest_pixels
 from dmtl.tasks.shared.probability import Probability
@@ -89,13 +88,39 @@ def load_gallery(path: Path) -> Gallery:
         UserError: the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["header"]))
-            return Gallery(about, file["content"], {name: file[name] for name in about.pop("names")})
+        file = Npz(read_within(path, LARGEST_FILE))
+        about = parse_json(file.text("header"))
+        gallery = Gallery(about, file["content"], {name: file[name] for name in about.pop("names")})
+        _require_pictures(gallery)
+        return gallery
     except FileNotFoundError:
         raise UserError(f"{path} is missing: the stage evaluate writes it; run 'dvc repro'") from None
-    except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} holds no pictures ({' '.join(str(error).split())[:160]}): evaluate again") from None
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, UserError) as error:
+        reason = " ".join(str(error).replace(str(path), "it").split())[:160]
+        raise UserError(f"{path} holds no pictures ({reason}): evaluate again") from None
+
+
+def _require_pictures(gallery: Gallery) -> None:
+    """ValueError unless names, shapes, types, counts and ranges are those that `make_gallery` gives."""
+    about, content, count = gallery.about, gallery.content, len(gallery.ids)
+    if not set(about) >= {"benchmark", "method", "ids", "spans", "kinds"} or not all(isinstance(k, str) for k in gallery.ids):
+        raise ValueError("its header lacks what the pictures are of")
+    if content.shape != (count, 2) or content.dtype.kind != "i" or not count or content.min() < 1 or content.max() > LONGEST:
+        raise ValueError(f"'content' is of type {content.dtype} and shape {content.shape}, or has impossible sizes")
+    if not gallery.tasks():
+        raise ValueError("it has no final predictions")
+    kinds_of(gallery.tasks(), about["kinds"])
+    for task in gallery.tasks():
+        low, high = about["spans"][task]
+        if not np.isfinite([low, high]).all():
+            raise ValueError(f"the values of {task} have no span")
+    for name, array in gallery.arrays.items():
+        stage, _, task = name.partition("/")
+        if name != IMAGE and (stage not in STAGES or task not in gallery.tasks()):
+            raise ValueError(f"'{name[:60]}' is no map of a task")
+        large = array.ndim >= 3 and (array.shape[1:3] >= content.max(axis=0)).all()
+        if not large or array.dtype != np.uint8 or len(array) != count or (name == IMAGE and array.shape[3:] != (3,)):
+            raise ValueError(f"'{name}' is of type {array.dtype} and shape {array.shape}")
 
 
 def chosen_images(total: int, count: int = COUNT) -> list[int]:

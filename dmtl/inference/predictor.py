@@ -87,7 +87,7 @@ class Predictor:
         self.model = load_for_inference(folder, precision).to(self.device)
 
     @overload
-    def __call__(self, images: ImageLike) -> Prediction: ...
+    def __call__(self, images: ImageLike) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is a sequence too, but the first fits
     @overload
     def __call__(self, images: Sequence[ImageLike]) -> list[Prediction]: ...
     def __call__(self, images: Any) -> Any:

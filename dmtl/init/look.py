@@ -9,18 +9,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dmtl.benchmarks.folder import labels, listing
 from dmtl.config.own import Collection
 from dmtl.errors import UserError
 from dmtl.files import file_sha256
 from dmtl.parallel import in_order
-from dmtl.pictures.read import FORMATS
+from dmtl.reading.bounded import LARGEST_FILE, read_within
+from dmtl.reading.images import TooManyPixels, opened
 
 SAMPLED = 200  # files of each folder whose values are looked at
 FEW_VALUES = 256  # a file with more whole numbers shows no classes
@@ -221,17 +220,17 @@ def _photo_size(path: Path, seen: Seen) -> Size | None:
         content = _content(path, listing.IMAGES, seen)
         if path.suffix.lower() == ".npy":
             return labels.read_photo(path).shape[:2]
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
+        with opened(content) as image:
             width, height = image.size
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
             ends = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}.get(image.format or "", b"")
-        if width * height > labels.MOST_PIXELS:
-            raise UserError(f"{path} has {width * height / 1e6:.0f} million pixels: make it smaller")
         if ends not in content[-4096:]:
             raise UserError(f"{path} is truncated: its end is missing")
         return (width, height) if turned else (height, width)
     except UserError as error:
         seen.faults.append(str(error))
+    except TooManyPixels as error:
+        seen.faults.append(f"{path}: {error}")
     except Exception as error:  # a damaged file can raise nearly anything
         seen.faults.append(f"{path} is damaged or no image ({' '.join(str(error).split())[:100]})")
     return None
@@ -255,7 +254,7 @@ def _see_label(path: Path, folder: str, size: Size | None, sampled: bool, seen: 
 
 def _label(path: Path, sampled: bool) -> Label:
     if path.suffix.lower() == ".png" and not sampled:
-        with Image.open(path, formats=("PNG",)) as image:  # the header alone tells whether there can be classes in it
+        with opened(path, ("PNG",)) as image:  # the header alone tells whether there can be classes in it
             if image.mode in ("I;16", "I;16B", "I", "RGB"):
                 channels = 3 if image.mode == "RGB" else 1
                 return Label((image.height, image.width), channels, True, labels.WHOLE[image.mode], None, None)
@@ -284,7 +283,7 @@ def _counts(array: np.ndarray) -> Mapping[int, int] | None:
 
 def _content(path: Path, folder: str, seen: Seen) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_within(path, LARGEST_FILE)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from None
     seen.record[folder] = (len(content), zlib.crc32(content))

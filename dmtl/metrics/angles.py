@@ -43,6 +43,10 @@ class AngularErrors(Metric):
         **{f"within_{t:g}": ("%", False) for t in WITHIN},
     }
 
+    @property
+    def width(self) -> int:
+        return len(EDGES)
+
     def scores(self, totals: np.ndarray) -> Scores:
         reached = np.concatenate([np.zeros_like(totals[..., :1]), totals[..., 1:].cumsum(-1)], axis=-1)  # (..., edges)
         pixels = reached[..., -1]

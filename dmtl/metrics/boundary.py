@@ -123,6 +123,10 @@ class OdsF(Metric):
 
     measures: ClassVar = {"odsf": ("%", False), "ois": ("%", False), "ap": ("%", False)}
 
+    @property
+    def width(self) -> int:
+        return len(UNCOUNTED)
+
     def scores(self, totals: np.ndarray) -> Scores:
         matched, predicted = totals[..., : len(THRESHOLDS)], totals[..., len(THRESHOLDS) : -4]
         truth, best_matched, best_predicted, images = np.moveaxis(totals[..., -4:], -1, 0)

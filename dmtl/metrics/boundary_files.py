@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dmtl.errors import UserError
 from dmtl.metrics.boundary import MAX_DIST, THRESHOLDS, BoundaryCounts, boundary_counts, summarise
 from dmtl.parallel import in_order
+from dmtl.reading.images import opened
 
 COUNTS_SUFFIX = ".counts.tsv"
 _COLUMNS = ("threshold", "matched_gt", "gt", "matched_pred", "pred")
@@ -81,10 +81,10 @@ def _make_folder(folder: Path) -> Path:
 
 def _read_png(path: Path, modes: tuple[str, ...], expected: str) -> np.ndarray:
     try:
-        with Image.open(path) as image:
+        with opened(path, ("PNG",)) as image:
             mode, array = image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as an image ({error}); write it again") from None
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise UserError(f"{path} cannot be read as an image ({' '.join(str(error).split())[:160]}); write it again") from None
     if mode not in modes:
         raise UserError(f"{path} has image mode {mode} ({array.dtype}, shape {array.shape}), not that of {expected}; convert it")
     return array

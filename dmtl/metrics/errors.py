@@ -19,6 +19,10 @@ class DepthErrors(Metric):
 
     measures: ClassVar = {"abs_error": ("as stored", True), "rmse": ("as stored", True), "rel_error": ("", True)}
 
+    @property
+    def width(self) -> int:
+        return 4
+
     def scores(self, totals: np.ndarray) -> Scores:
         absolute, squared, relative, pixels = np.moveaxis(totals, -1, 0)
         return {
@@ -48,6 +52,10 @@ class AbsoluteError(Metric):
 
     def __init__(self, channels: int) -> None:
         self.channels = channels
+
+    @property
+    def width(self) -> int:
+        return 3
 
     def scores(self, totals: np.ndarray) -> Scores:
         absolute, squared, values = np.moveaxis(totals, -1, 0)

@@ -35,6 +35,10 @@ class MeanIou(Metric):
     def __init__(self, classes: int) -> None:
         self.classes = classes
 
+    @property
+    def width(self) -> int:
+        return 3 * self.classes
+
     def scores(self, totals: np.ndarray) -> Scores:
         hits, labelled, predicted = np.moveaxis(totals.reshape(*totals.shape[:-1], 3, self.classes), -2, 0)
         mean = 100 * divided(hits, labelled + predicted - hits, empty=0).mean(-1)

@@ -35,6 +35,10 @@ class MaxF(Metric):
 
     measures: ClassVar = {"maxf": ("%", False), "maxf_released": ("%", False)}
 
+    @property
+    def width(self) -> int:
+        return 2 * COUNT + 1
+
     def scores(self, totals: np.ndarray) -> Scores:
         hits, marked, salient = totals[..., :COUNT], totals[..., COUNT:-1], totals[..., -1:]
         # P = hits / marked, R = hits / salient

@@ -38,6 +38,11 @@ class Metric(ABC):
             raise UserError(f"the prediction has size {sizes[0]}, its label {sizes[1]}; bring both to the same")
         return self._count(decoded, label)
 
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """K."""
+
     @abstractmethod
     def scores(self, totals: np.ndarray) -> Scores:
         """Metric name -> values `(...)` of sums `(..., K)`, the headline metric of the task first; NaN where no pixel counted."""

@@ -2,8 +2,7 @@
 
 import json
 import math
-import zipfile
-import zlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from dmtl.config.blocks import NAME
 from dmtl.errors import UserError
 from dmtl.files import replacing
 from dmtl.metrics.metric import Metric
+from dmtl.reading.bounded import LARGEST_FILE, Npz, parse_json, read_within
 from dmtl.tasks import kinds_of
 
 Tables = dict[str, dict[str, np.ndarray]]  # stage ("final", "initial", "ceiling") -> task -> (n, K)
 TaskScores = dict[str, dict[str, float]]  # task -> metric -> value
+ABOUT = ("cell", "scale", "seed", "fingerprint", "training")
+MOST_CHANNELS = 1024
 STAGES = ("final", "initial")  # always told; others, such as "ceiling", where a method has them
 
 
@@ -116,19 +119,50 @@ def load_per_image(path: Path) -> PerImage:
         UserError: the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
-            tables: Tables = {}
-            for name in file.files:
-                stage, _, task = name.partition("/")
-                if task:
-                    tables.setdefault(stage, {})[task] = _wide(file[name])
-            labelled = file["labelled"] if "labelled" in file.files else None
-            return PerImage(header["about"], header["outputs"], header["kinds"], file["id"], file["index"], tables, labelled)
+        arrays = Npz(read_within(path, LARGEST_FILE))
+        header = parse_json(arrays.text("header"))
+        tables: Tables = {}
+        for name in arrays.names:
+            stage, _, task = name.partition("/")
+            if task:
+                tables.setdefault(stage, {})[task] = _wide(arrays[name])
+        labelled = arrays["labelled"] if "labelled" in arrays.names else None
+        images = PerImage(header["about"], header["outputs"], header["kinds"], arrays["id"], arrays["index"], tables, labelled)
+        _require_statistics(images)
+        return images
     except FileNotFoundError:
         raise UserError(f"{path} is missing: the stage evaluate writes it; run 'dvc repro'") from None
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} holds no statistics of images ({' '.join(str(error).split())[:160]}): evaluate again") from None
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, UserError) as error:
+        reason = " ".join(str(error).replace(str(path), "it").split())[:160]
+        raise UserError(f"{path} holds no statistics of images ({reason}): evaluate again") from None
+
+
+def _require_statistics(images: PerImage) -> None:
+    """ValueError unless names, shapes, types, counts and ranges are those of an evaluation."""
+    count, tasks = len(images.index), list(images.outputs)
+    whole = all(re.fullmatch(NAME, task) and type(n) is int and 0 < n <= MOST_CHANNELS for task, n in images.outputs.items())
+    if not tasks or not whole or not isinstance(images.kinds, dict) or not set(ABOUT) >= set(images.about):
+        raise ValueError("the header names no tasks of an evaluation")
+    if images.ids.dtype.kind != "U" or images.ids.ndim != 1 or len(set(images.ids.tolist())) < len(images.ids):
+        raise ValueError("'id' names no images, or one twice")
+    index = images.index
+    if index.dtype.kind != "i" or index.ndim != 1 or not count or (np.diff(index) <= 0).any():
+        raise ValueError("'index' is no ascending list of numbers")
+    if index[0] < 0 or index[-1] >= len(images.ids):
+        raise ValueError(f"'index' names image {index[-1]} of {len(images.ids)}")
+    if images.labelled is not None and (images.labelled.dtype != np.bool_ or images.labelled.shape != (count, len(tasks))):
+        raise ValueError(f"'labelled' is of type {images.labelled.dtype} and shape {images.labelled.shape}")
+    if "final" not in images.tables or not set(images.tables) <= {*STAGES, "ceiling"}:
+        raise ValueError(f"its stages are {', '.join(images.tables)[:80]}")
+    for stage, tables in images.tables.items():
+        if set(tables) != set(tasks):
+            raise ValueError(f"'{stage}' has other tasks than the header")
+        for task, metric in images.metrics().items():
+            table = tables[task]
+            if table.shape != (count, metric.width) or table.dtype.kind not in "if":
+                raise ValueError(f"'{stage}/{task}' is of type {table.dtype} and shape {table.shape}")
+            if not np.isfinite(table).all() or (table < 0).any():
+                raise ValueError(f"'{stage}/{task}' holds a number below 0, NaN or infinity")
 
 
 def _wide(table: np.ndarray) -> np.ndarray:

@@ -3,15 +3,22 @@
 import importlib
 import pkgutil
 from pathlib import Path
+from typing import Any
 
+import torch
 from pydantic import ValidationError
+from safetensors import safe_open
 from safetensors.torch import load_model as load_safetensors
 from safetensors.torch import save
 
 from dmtl.config import NetworkConfig
+from dmtl.config.records import Description, checked_record
 from dmtl.errors import UserError
 from dmtl.files import read_json, replacing
 from dmtl.models.shared.method import Method
+
+LARGEST_NETWORK = 8 << 30  # bytes of weights; four times the largest of the tables
+_TYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}  # of weights, of counters, as safetensors calls them
 
 
 def method_names() -> list[str]:
@@ -40,19 +47,63 @@ def load_model(folder: str | Path) -> Method:
         UserError: a file is missing, damaged or does not fit the other.
     """
     folder = Path(folder)
-    description = read_description(folder)
+    file = folder / "model.safetensors"
     try:
-        model = build(NetworkConfig.model_validate(description["network"]))
+        network = NetworkConfig.model_validate(read_description(folder)["network"])
+        stored = _tensors(file)
+        _require_fitting(file, stored, _tensors_of(network))
+        model = build(network)
         for part in model.training_only:
             delattr(model, part)
-        load_safetensors(model, folder / "model.safetensors")
+        load_safetensors(model, file)
     except (OSError, KeyError, ValidationError, RuntimeError, ValueError) as error:
         raise UserError(f"{folder} holds no complete model: {' '.join(str(error).split())[:300]}; train it again") from None
     except Exception as error:  # safetensors raises a bare class of its own for a damaged file
         if type(error).__module__.startswith("safetensors"):
-            raise UserError(f"{folder / 'model.safetensors'} is damaged ({error}); train it again") from None
+            raise UserError(f"{file} is damaged ({error}); train it again") from None
         raise
+    _require_finite(file, model)
     return model.eval()
+
+
+_Tensors = dict[str, tuple[str, tuple[int, ...]]]  # name -> type, as safetensors calls it, and shape
+
+
+def _tensors(file: Path) -> _Tensors:
+    """What a safetensors file says that it holds; no tensor is read."""
+    with safe_open(file, "pt") as opened:
+        slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118  # it is no mapping
+        return {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
+
+
+def _tensors_of(network: NetworkConfig) -> _Tensors:
+    """What a network of that description holds, found without room for its weights.
+
+    Raises:
+        UserError: it has more weights than any network here.
+    """
+    with torch.device("meta"):
+        model = build(network)
+    state = {name: value for name, value in model.state_dict().items() if name.partition(".")[0] not in model.training_only}
+    if (size := sum(value.numel() * value.element_size() for value in state.values())) > LARGEST_NETWORK:
+        raise UserError(f"model.json describes a network of {size >> 30} GiB: it cannot be as it was trained")
+    return {name: (_TYPES.get(value.dtype, str(value.dtype)), tuple(value.shape)) for name, value in state.items()}
+
+
+def _require_fitting(file: Path, stored: _Tensors, expected: _Tensors) -> None:
+    """UserError where the file holds what the network has not; what it lacks is told where it is loaded."""
+    for name, (kind, shape) in stored.items():
+        if name not in expected:
+            raise UserError(f"{file} holds '{name}', which the network of model.json has not: train it again")
+        if expected[name] != (kind, shape):
+            wanted = f"{expected[name][0]} {expected[name][1]}"
+            raise UserError(f"{file}: '{name}' is {kind} {shape}, but the network of model.json has {wanted}: train it again")
+
+
+def _require_finite(file: Path, model: Method) -> None:
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(f"{file}: '{name}' holds NaN or infinity: train it again")
 
 
 def save_weights(folder: Path, model: Method) -> None:
@@ -62,6 +113,13 @@ def save_weights(folder: Path, model: Method) -> None:
         temporary.write_bytes(save({name: value.contiguous().cpu() for name, value in state.items()}))
 
 
-def read_description(folder: Path) -> dict:
-    """model.json of a model folder."""
-    return read_json(folder / "model.json")
+def read_description(folder: Path) -> dict[str, Any]:
+    """model.json of a model folder, as it was written, after `dmtl.config.records.Description` has looked at it.
+
+    Raises:
+        UserError: it is missing, damaged, or no description of a network.
+    """
+    path = folder / "model.json"
+    content = read_json(path)
+    checked_record(path, content, Description)
+    return content

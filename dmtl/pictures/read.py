@@ -2,7 +2,6 @@
 
 import glob
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dmtl.errors import UserError
+from dmtl.reading.images import TooManyPixels, opened
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # none that runs a program, as EPS would
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # taken from folders
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 LONGEST_NAME = 100
@@ -51,19 +50,15 @@ def read_image(path: Path) -> np.ndarray:
     several frames the first is taken.
 
     Raises:
-        UserError: there is no such file; it is damaged, no image, of another kind, or larger than Pillow holds to be safe.
+        UserError: there is no such file; it is damaged, no image, of another kind, or of too many pixels.
     """
     if not path.is_file():
         raise UserError(f"{path} is no file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                return upright_rgb(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million"
-        raise UserError(f"{path} has more than {limit} pixels: make it smaller") from None
+        with opened(path) as image:
+            return upright_rgb(image)
+    except TooManyPixels as error:
+        raise UserError(f"{path}: {error}") from None
     except Exception as error:  # a damaged file can raise nearly anything
         reason = " ".join(str(error).replace(str(path), "it").split())[:160] or type(error).__name__
         raise UserError(f"{path} is damaged or no image that can be read ({reason})") from None
@@ -90,10 +85,10 @@ def upright_rgb(image: Image.Image) -> np.ndarray:
     """
     image = ImageOps.exif_transpose(image)
     if image.mode in SIXTEEN_BITS:
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("its whole numbers are not of 16 bits; convert it to 8-bit RGB")
-        return np.repeat(((values + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
+        return np.repeat(((values.astype(np.uint32) + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode == "F":
         raise ValueError("its values are floating-point; convert it to 8-bit RGB")
     if image.has_transparency_data:

@@ -19,7 +19,21 @@ from dmtl.errors import UserError
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 LARGEST_FILE = 16 << 30  # bytes; three times the largest published one
 MOST_BYTES = 128 << 30
-_DAMAGED = (gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError)
+MOST_MEMBERS = 1_000_000  # files and folders; four times those of the largest published one
+LONGEST_NAME = 1000  # letters of a member's path
+LARGEST_HEADER = 1 << 20  # bytes that a tar says of one member beside it: a name, some extended attributes
+LARGEST_DIRECTORY = 128 << 20  # bytes of a zip's list of members, which is read whole
+_DAMAGED = (
+    gzip.BadGzipFile,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    NotImplementedError,
+)
 _Member = tuple[str, int, IO[bytes]]
 
 
@@ -73,15 +87,26 @@ def _unpack_one(archive: Path, folder: Path) -> None:
 
 def _members(archive: Path) -> Iterator[_Member]:
     """Name, declared size and content of each file; whatever else there may be is an error, but for folders."""
-    if zipfile.is_zipfile(archive):
-        yield from _of_zip(archive)
-    else:
-        yield from _of_tar(archive)
+    yield from _of_zip(archive) if zipfile.is_zipfile(archive) else _of_tar(archive)
+
+
+class _Tar(tarfile.TarInfo):
+    """A member whose headers are bounded: tarfile reads a long name, or extended attributes, into memory as long as they say."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        extended = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+        if self.type in extended and self.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("a file with holes")
+        return super()._proc_member(tar)  # type: ignore[misc]
 
 
 def _of_tar(archive: Path) -> Iterator[_Member]:
-    with _decompressed(archive) as content, tarfile.open(fileobj=content, mode="r|") as tar:
-        for member in tar:
+    with _decompressed(archive) as content, tarfile.open(fileobj=content, mode="r|", tarinfo=_Tar) as tar:
+        for count, member in enumerate(tar, start=1):
+            _require_few(count)
+            tar.members.clear()  # type: ignore[attr-defined]  # which are kept for nobody
             if member.isdir():
                 _safe(archive, member.name)
                 continue
@@ -102,20 +127,39 @@ def _decompressed(archive: Path) -> IO[bytes]:
 
 
 def _of_zip(archive: Path) -> Iterator[_Member]:
+    _require_short_directory(archive)
     with zipfile.ZipFile(archive) as packed:
+        _require_few(len(packed.infolist()))
         for member in packed.infolist():
             kind = stat.S_IFMT(member.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _forbidden(archive, member.filename, "a link" if kind == stat.S_IFLNK else "a device")
             if member.is_dir():
-                _safe(archive, member.filename.lstrip("/") or ".")  # Dropbox lists the folder itself as "/"
+                member.filename.strip("/") and _safe(
+                    archive, member.filename.lstrip("/")
+                )  # Dropbox lists the folder itself as "/"
                 continue
             with packed.open(member) as source:
                 yield member.filename, member.file_size, source
 
 
+def _require_few(members: int) -> None:
+    if members > MOST_MEMBERS:
+        raise ValueError(f"more than {MOST_MEMBERS} members")
+
+
+def _require_short_directory(archive: Path) -> None:
+    """ValueError where a zip's list of members, which zipfile reads whole, takes more bytes than any can."""
+    with archive.open("rb") as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what zipfile itself goes by
+    if end is None or end[zipfile._ECD_SIZE] > LARGEST_DIRECTORY or end[zipfile._ECD_ENTRIES_TOTAL] > MOST_MEMBERS:  # type: ignore[attr-defined]
+        raise ValueError("its list of members is too long")
+
+
 def _safe(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name)
+    if not path.parts or len(name) > LONGEST_NAME:
+        raise _forbidden(archive, name[:60], "no name of a file")
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
         raise _forbidden(archive, name, "a path out of its folder")
     return path

@@ -10,6 +10,7 @@ import shutil
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
@@ -26,6 +27,16 @@ ATTEMPTS = 3
 PAUSE = 2.0  # seconds before the second attempt; doubled each time
 TIMEOUT = 60.0  # seconds without a byte
 CHUNK = 1 << 20
+LARGEST = 16 << 30  # bytes of a file of unknown size; six times the largest published one
+SCHEMES = ("https",)
+# Where files may come from, also after a redirect; a name that begins with a dot stands for all hosts that end so.
+HOSTS = (
+    "download.pytorch.org",
+    "horatio.cs.nyu.edu",
+    "raw.githubusercontent.com",
+    "www.dropbox.com",
+    ".dl.dropboxusercontent.com",
+)
 _LOST = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
@@ -33,25 +44,29 @@ class _Interrupted(Exception):
     """The transfer stopped, and may go on."""
 
 
-def fetch(url: str, path: Path, sha256: str | None = None, sleep: Callable[[float], Any] = time.sleep) -> Path:
+def fetch(
+    url: str, path: Path, sha256: str | None = None, sleep: Callable[[float], Any] = time.sleep, largest: int = LARGEST
+) -> Path:
     """The file at `path`, downloaded if it is not there.
 
     Args:
-        url: http or https.
+        url: https, of one of `HOSTS`.
         path: where it belongs; a file that is there already is checked and left as it is.
         sha256: hexadecimal, or the first digits of it; None where it is not known.
         sleep: waits between two attempts, seconds.
+        largest: bytes that it may have; what goes on beyond them is given up.
 
     Raises:
         UserError: the server has no such file, the transfer was interrupted (what came is kept), the checksum is another one, the
             disk is full or the folder cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
+    _require_known(url)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f"{path.name}.lock")):  # a second process waits, then finds the file
             if not path.is_file():
-                _transfer(url, part, sha256 is not None, sleep)
+                _transfer(url, part, sha256 is not None, sleep, largest)
                 _check(part, path, sha256)
                 part.replace(path)
                 _tag(part).unlink(missing_ok=True)
@@ -62,6 +77,28 @@ def fetch(url: str, path: Path, sha256: str | None = None, sleep: Callable[[floa
     return path
 
 
+class _KnownHosts(urllib.request.HTTPRedirectHandler):
+    """Redirects lead to known hosts over HTTPS alone."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _require_known(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _require_known(url: str) -> None:
+    """UserError unless a file may come from there."""
+    parts = urllib.parse.urlsplit(url)
+    host = (parts.hostname or "").lower()
+    if parts.scheme not in SCHEMES:
+        raise UserError(
+            f"{url[:200]} is not HTTPS: anybody on the way could change it; get the file by hand ('python -m dmtl data')"
+        )
+    if not any(host.endswith(known) if known.startswith(".") else host == known for known in HOSTS):
+        raise UserError(
+            f"{url[:200]}: '{host}' is no host that files are published on; get the file by hand ('python -m dmtl data')"
+        )
+
+
 def _check(part: Path, path: Path, sha256: str | None) -> None:
     if sha256 and not (digest := file_sha256(part)).startswith(sha256):
         part.unlink()
@@ -69,10 +106,10 @@ def _check(part: Path, path: Path, sha256: str | None) -> None:
         raise UserError(f"{path}: what came has another SHA-256, {digest[:12]}..., than {sha256[:12]}...: try again later")
 
 
-def _transfer(url: str, part: Path, known: bool, sleep: Callable[[float], Any]) -> None:
+def _transfer(url: str, part: Path, known: bool, sleep: Callable[[float], Any], largest: int) -> None:
     for attempt in range(ATTEMPTS):
         try:
-            return _request(url, part, known)
+            return _request(url, part, known, largest)
         except _Interrupted as error:
             if attempt + 1 == ATTEMPTS:
                 have = part.stat().st_size if part.is_file() else 0
@@ -80,7 +117,7 @@ def _transfer(url: str, part: Path, known: bool, sleep: Callable[[float], Any]) 
             sleep(PAUSE * 2**attempt)
 
 
-def _request(url: str, part: Path, known: bool) -> None:
+def _request(url: str, part: Path, known: bool, largest: int) -> None:
     """One attempt; `known`: a checksum will tell whether the pieces fit together."""
     start, mark = (part.stat().st_size if part.is_file() else 0), _mark(part)
     start = start if mark or known else 0
@@ -89,8 +126,9 @@ def _request(url: str, part: Path, known: bool) -> None:
         headers["Range"] = f"bytes={start}-"
         headers |= {"If-Range": mark} if mark else {}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as response:
-            _receive(response, url, part, start)
+        request = urllib.request.Request(url, headers=headers)
+        with urllib.request.build_opener(_KnownHosts).open(request, timeout=TIMEOUT) as response:
+            _receive(response, url, part, start, largest)
     except urllib.error.HTTPError as error:
         _refused(error, url, part, start)
     except _LOST as error:
@@ -109,14 +147,16 @@ def _refused(error: urllib.error.HTTPError, url: str, part: Path, start: int) ->
     raise UserError(f"{url}: {reason}; 'python -m dmtl data' says where else to get it") from None
 
 
-def _receive(response: Any, url: str, part: Path, start: int) -> None:
+def _receive(response: Any, url: str, part: Path, start: int, largest: int) -> None:
     if response.headers.get_content_type() == "text/html":
         raise UserError(f"{url} gives a web page, not the file; 'python -m dmtl data' says how to get it by hand")
     sent = response.headers.get("Content-Range", "")
     resumed = response.status == HTTPStatus.PARTIAL_CONTENT and sent.startswith(f"bytes {start}-")
     start = start if resumed else 0
     length = response.headers.get("Content-Length")
-    total = start + int(length) if length else None
+    total = start + int(length) if length and length.isdecimal() and len(length) < 20 else None
+    if (total or 0) > largest:
+        raise UserError(f"{url} has {total} bytes, more than the {largest} that it can have: it is not the published file")
     if total and total - start > (free := shutil.disk_usage(part.parent).free):
         raise UserError(f"{part.parent} has {free} bytes free, but {url} needs {total - start}: free the disk")
     etag = response.headers.get("ETag", "")
@@ -127,6 +167,8 @@ def _receive(response: Any, url: str, part: Path, start: int) -> None:
         tqdm(desc=title, total=total, initial=start, unit="B", unit_scale=True, disable=None) as bar,
     ):
         while chunk := _read(response):
+            if file.tell() + len(chunk) > largest:  # whatever the server said of its length, or left unsaid
+                raise UserError(f"{url} goes on beyond the {largest} bytes that it can have: it is not the published file")
             file.write(chunk)
             bar.update(len(chunk))
     if total and part.stat().st_size < total:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from dmtl.benchmarks.benchmark import Publication
 from dmtl.config import Project, for_download
+from dmtl.config.records import read_manifest
 from dmtl.errors import UserError
-from dmtl.files import read_json
 from dmtl.prepare.label_masks import content_sha256
 from dmtl.prepare.mapping_files import read_mapping
 from dmtl.prepare.obtain import SPLITS, Raw
@@ -77,7 +77,7 @@ def _listed(raw: Raw, verify: bool) -> Iterator[str]:
     if not manifest.is_file():
         yield f"verified: nothing yet; python stages/download.py {raw.name} lists every file with its SHA-256"
         return
-    files = read_json(manifest)["files"]
+    files = read_manifest(manifest)["files"]
     yield f"verified: {len(files)} files were listed with their SHA-256 in {manifest}; shards are built from just those"
     if verify:
         root = raw.location()

@@ -11,8 +11,9 @@ import numpy as np
 from dmtl.benchmarks import Benchmark, benchmark, read_own
 from dmtl.benchmarks.shared.sample import ImageList, Sample
 from dmtl.config import SETTINGS, Data, Paths
+from dmtl.config.records import read_manifest
 from dmtl.errors import UserError
-from dmtl.files import digest, read_json, write_json
+from dmtl.files import digest, write_json
 from dmtl.parallel import in_order
 from dmtl.prepare.label_masks import LabelMask, content_sha256, draw_label_mask
 from dmtl.prepare.mapping_files import find_mapping, has_mapping, read_mapping
@@ -104,7 +105,7 @@ class Raw:
 
     def records(self) -> dict[str, Any]:
         """Raw file -> its size and SHA-256, as the manifest lists them."""
-        return read_json(self.paths.manifest(self.name))["files"]
+        return read_manifest(self.paths.manifest(self.name))["files"]
 
     def sample(self, root: Path, split: str, image_id: str, records: dict[str, Any]) -> Sample:
         """One image with its labels, its files checked against their `records` first.
@@ -126,7 +127,7 @@ class Raw:
         if self.benchmark.boundary_list is None:
             return None
         images = self.benchmark.boundary_list(root, self.mappings_folder())
-        if images.title != read_json(self.paths.manifest(self.name)).get("boundary_list"):
+        if images.title != read_manifest(self.paths.manifest(self.name)).get("boundary_list"):
             raise self._changed("the list of images whose boundaries are scored (test_new.txt)")
         return images
 
@@ -136,7 +137,7 @@ class Raw:
         Raises:
             UserError: a label mask is not the one that was listed, or is not of these images and tasks.
         """
-        listed = read_json(self.paths.manifest(self.name))["mappings"]
+        listed = read_manifest(self.paths.manifest(self.name))["mappings"]
         masks = {}
         for setting in self.benchmark.settings:
             mask = self.label_mask(setting, root)

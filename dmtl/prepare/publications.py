@@ -10,7 +10,7 @@ from dmtl.benchmarks import Benchmark, all_benchmarks
 from dmtl.benchmarks.benchmark import Publication
 from dmtl.errors import UserError, nearest
 from dmtl.prepare.archives import ENDINGS, unpack
-from dmtl.prepare.download import fetch
+from dmtl.prepare.download import LARGEST, fetch
 
 # torchvision's first ImageNet weights, which a pretrained trunk starts from; the names end with the first digits of the SHA-256.
 WEIGHTS = {
@@ -95,7 +95,8 @@ def get(downloads: Path, what: str) -> None:
 def _get(publication: Publication | None, folder: Path) -> Path:
     assert publication is not None
     assert publication.url is not None
-    return fetch(publication.url, folder / publication.name, publication.sha256)
+    largest = 2 * publication.size if publication.size else LARGEST  # sizes of what is packed anew each time are rounded
+    return fetch(publication.url, folder / publication.name, publication.sha256, largest=largest)
 
 
 def _by_hand(folder: Path, benchmark: Benchmark) -> bool:

@@ -21,6 +21,7 @@ Differences = dict[Key, "Difference"]
 DELTA = DELTA_M.key
 Value = TypeVar("Value")
 FEWEST_DRAWS = 100
+MOST_DRAWN = 40_000_000  # draws times images, or times the statistics of one: 0.8 GB
 ENOUGH_IMAGES = 200  # with fewer, percentile intervals cover one or two per cent less than they say
 
 
@@ -152,6 +153,10 @@ def compare(pair: Pair, draws: int, level: float, seed: int, nested: bool = True
     """
     if draws < FEWEST_DRAWS or not 0 < level < 100:
         raise UserError(f"{draws} draws at level {level:g}: give at least {FEWEST_DRAWS} draws and a level between 0 and 100")
+    widest = max(table.shape[1] for cell in pair.a.cells for table in cell.tables["final"].values())
+    if draws * max(pair.images, widest) > MOST_DRAWN:
+        most = MOST_DRAWN // max(pair.images, widest)
+        raise UserError(f"{draws} draws of {pair.images} images do not fit into memory: give at most {most} draws")
     counts = draw_images(pair.images, draws, np.random.default_rng(seed))
     drawn = _with_delta({name: _drawn(group, counts, seed, nested) for name, group in pair.groups().items()}, pair)
     whole = _with_delta({name: _whole(group) for name, group in pair.groups().items()}, pair)

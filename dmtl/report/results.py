@@ -8,6 +8,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from dmtl.config import Cell, Grid, Paths
+from dmtl.config.records import read_result
+from dmtl.errors import UserError
 from dmtl.files import read_json
 from dmtl.metrics.delta import delta_m
 from dmtl.report.columns import headline_columns, lower_is_better
@@ -84,7 +86,7 @@ def scored_on(grid: Grid, paths: Paths, benchmark: str) -> str:
     """On how many test images each task of a benchmark is scored, for people; nothing where no cell was evaluated."""
     for key, cell in grid.cells.items():
         if cell.benchmark == benchmark and paths.result(key).exists():
-            result = read_json(paths.result(key))
+            result = read_result(paths.result(key), key)
             labels = ", ".join(f"{task} {count}" for task, count in result.get("labels", {}).items())
             return f"Of {result['images']} test images have a label: {labels}." if labels else ""
     return ""
@@ -121,7 +123,7 @@ def load_runs(grid: Grid, paths: Paths) -> list[Run]:
     runs = []
     for key, cell in grid.cells.items():
         if paths.result(key).exists():
-            content = read_json(paths.result(key))
+            content = read_result(paths.result(key), key)
             measured = read_json(paths.step_gradients(key)) if paths.step_gradients(key).exists() else {}
             told = content["seed"], content.get("fingerprint") or "", content.get("history") or []
             runs.append(Run(key, cell, *told, content.get("training") or {}, measured))
@@ -154,7 +156,7 @@ def spread(values: list[float]) -> float | None:
 def _evaluated(grid: Grid, paths: Paths) -> Iterator[tuple[Cell, dict]]:
     for key, cell in grid.cells.items():
         if paths.result(key).exists():
-            yield cell, read_json(paths.result(key))["metrics"]
+            yield cell, read_result(paths.result(key), key)["metrics"]
 
 
 def headline(benchmark: str, scores: dict[str, dict[str, float]]) -> Scores:
@@ -163,5 +165,10 @@ def headline(benchmark: str, scores: dict[str, dict[str, float]]) -> Scores:
     Result files of earlier versions say NaN in place of None.
     """
     columns = headline_columns(benchmark)
+    for task, named in scores.items():
+        if task not in columns or columns[task].metric not in named:
+            raise UserError(f"a result of {benchmark} scores '{task}' by {', '.join(named) or 'nothing'}: evaluate it again")
+    if lacking := sorted(columns.keys() - scores.keys()):
+        raise UserError(f"a result of {benchmark} has no score of '{lacking[0]}': evaluate it again")
     values = {task: named[columns[task].metric] for task, named in scores.items()}
     return {task: value for task, value in values.items() if value is not None and not math.isnan(value)}

@@ -48,6 +48,9 @@ class Normals(Kind):
             np.copyto(channel, 0, where=none)
         return normals.transpose(1, 2, 0)
 
+    def stores(self, shape: tuple[int, ...], dtype: np.dtype, size: tuple[int, int], outputs: int) -> bool:
+        return shape == (3, *size) if dtype == np.uint8 else super().stores(shape, dtype, size, outputs)
+
     def mirrored(self, label: "Tensor") -> "Tensor":
         """The x component changes its sign."""
         import torch

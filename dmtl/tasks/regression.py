@@ -26,6 +26,9 @@ class Regression(Values):
     def fill(self) -> float:
         return np.nan
 
+    def fault(self, label: np.ndarray, outputs: int) -> str | None:
+        return "infinity" if np.isinf(label).any() else None
+
     def hide_invalid(self, label: "Tensor") -> "Tensor":
         """A pixel is out when any of its channels is NaN."""
         return label.masked_fill(label.isnan().any(0, keepdim=True), IGNORE)

@@ -92,9 +92,13 @@ class ResumeState:
             state = torch.load(self._file, map_location="cpu", weights_only=True)
         except Exception as error:
             raise UserError(f"{self._file} is damaged ({type(error).__name__}): delete {self.folder} to train anew") from None
+        if not isinstance(state, dict):
+            raise UserError(f"{self._file} is damaged (it holds {type(state).__name__}): delete {self.folder} to train anew")
         if state.get("fingerprint") != self._fingerprint.value:
             other = self._differences(state.get("made_of", {}))
             raise UserError(f"{self._file} is of another configuration{other}: delete {self.folder} to train anew")
+        if fault := _fault(state):
+            raise UserError(f"{self._file} is damaged ({fault}): delete {self.folder} to train anew")
         return state
 
     def _differences(self, theirs: dict[str, str]) -> str:
@@ -102,3 +106,20 @@ class ResumeState:
         keys = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
         differences = ", ".join(f"{key} {theirs.get(key, 'none')[:12]}, not {ours.get(key, 'none')[:12]}" for key in keys[:3])
         return f" ({differences}{' and more' if len(keys) > 3 else ''})" if keys else ""
+
+
+def _fault(state: dict[str, Any]) -> str | None:
+    """What is wrong with the parts of a checkpoint: names, types, counts; None where nothing is."""
+    parts = {"model": dict, "optimiser": dict, "balance": dict, "position": dict, "history": list}
+    for name, kind in parts.items():
+        if not isinstance(state.get(name), kind):
+            return f"'{name}' is missing or of another type"
+    position = state["position"]
+    if position.keys() != {"network", "epoch", "batch", "losses"} or not isinstance(position["losses"], dict):
+        return "'position' has other parts"
+    if any(type(position[name]) is not int or position[name] < 0 for name in ("network", "epoch", "batch")):
+        return "'position' is no place in a training"
+    for name, value in state["model"].items():
+        if not isinstance(value, torch.Tensor) or (value.is_floating_point() and not value.isfinite().all()):
+            return f"the weight '{name}' is no tensor of finite numbers"
+    return None

@@ -66,7 +66,9 @@ def _trained(tiny: Path, cell: str) -> str:
 def test_the_report_shows_what_the_command_measured(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, project = _trained(tiny, "nyud-onelabel-step_intervals-steps5"), Project(tiny)
     project.paths.result(cell).parent.mkdir(parents=True)
-    project.paths.result(cell).write_text(json.dumps({"seed": 0}))
+    project.paths.result(cell).write_text(
+        json.dumps({"cell": cell, "seed": 0, "metrics": {"final": {"depth": {"abs_error": 1.0}}, "initial": None}})
+    )
     assert gradients_chart(for_report(project), load_runs(for_report(project), project.paths)) is None
     monkeypatch.setattr("dmtl.commands.step_gradients.project_of", lambda _: project)
     main(["step-gradients", cell, "--batches", "2"])

@@ -57,7 +57,7 @@ def _write_shard(path: Path, outputs: dict[str, int]) -> None:
     rng = np.random.default_rng(0)
     with h5py.File(path, "w") as file:
         file.attrs["outputs"] = json.dumps(outputs)
-        file["id"] = [str(k).encode() for k in range(COUNT)]
+        file["id"] = np.array([str(k).encode() for k in range(COUNT)])
         file["image"] = rng.integers(0, 256, (COUNT, *SIZE, 3), dtype=np.uint8)
         for name in ("original_size", "content_size"):
             file[name] = np.tile(np.int32(SIZE), (COUNT, 1))

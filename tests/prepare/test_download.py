@@ -30,6 +30,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     errors: ClassVar[list[int]] = []  # to answer with, one a request
     tag: str | None = '"one"'
     kind = "application/octet-stream"
+    redirect: str | None = None
+    says_length = True
     seen: ClassVar[list[str | None]] = []  # the Range of each request
 
     def do_GET(self) -> None:
@@ -38,6 +40,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         content = cls.files.get(self.path)
         if cls.errors or content is None:
             self.send_error(cls.errors.pop(0) if cls.errors else 404)
+            return
+        if cls.redirect:
+            self.send_response(302)
+            self.send_header("Location", cls.redirect)
+            self.end_headers()
             return
         start = self._start()
         if start and start >= len(content):
@@ -51,7 +58,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if cls.tag:
             self.send_header("ETag", cls.tag)
         self.send_header("Content-Type", cls.kind)
-        self.send_header("Content-Length", str(len(content) - start))
+        if cls.says_length:
+            self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         rest = content[start:]
         if cls.cut:
@@ -67,6 +75,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+@pytest.fixture(autouse=True)
+def local_host_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server on this machine has no certificate."""
+    monkeypatch.setattr(download, "SCHEMES", ("https", "http"))
+    monkeypatch.setattr(download, "HOSTS", (*download.HOSTS, "127.0.0.1"))
 
 
 @pytest.fixture
@@ -345,3 +360,44 @@ def test_an_unknown_name_is_told(tmp_path: Path) -> None:
 
 def test_the_pause_between_attempts_is_short() -> None:
     assert download.PAUSE * sum(2**k for k in range(download.ATTEMPTS - 1)) < 10
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/hostname",
+        "ftp://www.dropbox.com/x",
+        "https://example.org/x",
+        "https://www.dropbox.com.example.org/x",
+        "https://dl.dropboxusercontent.com/x",
+        "https://www.dropbox.com@example.org/x",
+    ],
+)
+def test_only_known_hosts_are_asked(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="by hand"):
+        fetch(url, tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_plain_http_is_refused(monkeypatch: pytest.MonkeyPatch, server: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr(download, "SCHEMES", ("https",))
+    with pytest.raises(UserError, match="is not HTTPS"):
+        _fetch(server, tmp_path / "x")
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("place", ["https://example.org/x", "http://localhost:1/x", "file:///etc/hostname", "//example.org/x"])
+def test_a_redirect_leads_to_known_hosts_alone(server: Any, tmp_path: Path, place: str) -> None:
+    server.redirect = place
+    with pytest.raises(UserError, match=r"by hand|is not allowed"):
+        _fetch(server, tmp_path / "x")
+    assert _left(tmp_path) == set()
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+def test_a_file_that_goes_on_is_given_up(server: Any, tmp_path: Path, says_length: bool) -> None:
+    server.says_length = says_length
+    with pytest.raises(UserError, match=r"that it can have: it is not the published file"):
+        fetch(f"{server.url}/file.zip", tmp_path / "x", largest=1000)
+    assert not (tmp_path / "x").exists()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1000

@@ -50,7 +50,7 @@ def test_the_masks_of_a_full_tree_are_the_published_ones(
     monkeypatch.setenv("DMTL_MAPPINGS", str(mappings / "original"))
     raw = Raw(name, Data(source="local", size=(32, 64), train=None, val=None), 0, Paths(root=tmp_path, scale="test"))
     listed = {setting: content_sha256(raw.label_mask(setting, raw.obtain())) for setting in raw.benchmark.settings}
-    write_json(raw.paths.manifest(name), {"mappings": listed})
+    write_json(raw.paths.manifest(name), {"source": "local", "splits": {"train": [], "val": []}, "files": {}, "mappings": listed})
     masks = raw.masks(raw.obtain())
     for setting in ("onelabel", "randomlabels"):
         assert tsv(masks[setting]).encode() == (mappings / f"{name}_{setting}.tsv").read_bytes()

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from dmtl.benchmarks.shared.readers import must_be_readable
+from dmtl.benchmarks.shared.readers import read_bytes
 from dmtl.config.own import TaskFiles
 from dmtl.errors import UserError
 from dmtl.pictures.read import read_image
+from dmtl.reading.bounded import NUMBERS, load_npy
+from dmtl.reading.images import TooManyPixels, opened
 from dmtl.tasks import IGNORE, Task
 
-MOST_PIXELS = 100_000_000
 NO_NORMAL = 128  # of 8 bits, in all three channels
 LONGEST_NORMAL, SHORTEST_NORMAL = 1.01, 0.5
 WHOLE = {"1": 1, "L": 8, "P": 8, "I;16": 16, "I;16L": 16, "I;16B": 16, "I": 32, "RGB": 8}  # Pillow's modes and their bits
@@ -179,33 +179,26 @@ def _whole(path: Path, array: np.ndarray) -> np.ndarray:
 
 def _npy(path: Path) -> np.ndarray:
     """A numeric npy file; its header says how large it is before anything is read."""
-    with must_be_readable(path):
-        try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, SyntaxError) as error:
-            raise UserError(f"{path} is truncated or no npy file ({' '.join(str(error).split())[:120]})") from None
-    if array.dtype.kind not in "fiub" or array.ndim not in (2, 3) or not array.size:
+    try:
+        array = load_npy(read_bytes(path))
+    except ValueError as error:
+        raise UserError(f"{path} is truncated or no npy file ({' '.join(str(error).split())[:120]})") from None
+    if array.dtype.kind not in NUMBERS or array.ndim not in (2, 3) or not array.size:
         raise UserError(
             f"{path} holds {array.dtype} of shape {array.shape}, but numbers (height, width[, channels]) are expected"
         )
-    if array.size > MOST_PIXELS:
-        raise UserError(f"{path} has {array.size / 1e6:.0f} million values: make it smaller")
-    return np.array(array)
+    return array
 
 
 def _png(path: Path) -> np.ndarray:
-    with must_be_readable(path):
-        try:
-            with Image.open(path, formats=("PNG",)) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise UserError(f"{path} has {image.width * image.height / 1e6:.0f} million pixels: make it smaller")
-                mode, pixels = image.mode, np.asarray(image)
-        except (ValueError, SyntaxError, EOFError, Image.UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise UserError(f"{path} is truncated or no PNG ({' '.join(str(error).split())[:120]})") from None
-        except OSError as error:
-            if error.errno is not None:
-                raise
-            raise UserError(f"{path} is truncated or no PNG ({' '.join(str(error).split())[:120]})") from None
+    content = read_bytes(path)
+    try:
+        with opened(content, ("PNG",)) as image:
+            mode, pixels = image.mode, np.asarray(image)
+    except TooManyPixels as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # a damaged file can raise nearly anything
+        raise UserError(f"{path} is truncated or no PNG ({' '.join(str(error).split())[:120]})") from None
     if mode not in WHOLE:
         raise UserError(
             f"{path} is a PNG of mode {mode}, but labels are grey, palette or RGB without transparency: store plain numbers"

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from dmtl.config.own import Collection, Drawn, Lists
 from dmtl.errors import UserError, nearest
+from dmtl.reading.bounded import read_text
 
 IMAGES = "image"  # the folder of the images; those of the labels stand beside it
 PHOTOS = (".png", ".jpg", ".jpeg", ".npy")
@@ -104,7 +105,7 @@ def _listed(root: Path, lists: Lists, stems: Mapping[str, str]) -> dict[str, lis
 def _lines(file: Path) -> list[str]:
     """The names in a list, with or without an ending; empty lines and comments aside."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{file} cannot be read ({' '.join(str(error).split())[:100]}): it lists the images, a name a line"

@@ -6,7 +6,7 @@ from dmtl.benchmarks.shared import raycast, scene, things
 from dmtl.tasks import task
 
 _META = "https://raw.githubusercontent.com/ankurhanda/nyuv2-meta-data/HEAD"
-_LABELED = "http://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat"
+_LABELED = "https://horatio.cs.nyu.edu/mit/silberman/nyu_depth_v2/nyu_depth_v2_labeled.mat"
 
 MASKS = PublishedMasks(
     folders=("nyud", "nyuv2_settings", "nyud_low"),

@@ -16,6 +16,7 @@ import numpy as np
 from dmtl.benchmarks.shared.readers import check_range, load_mat
 from dmtl.benchmarks.shared.sample import Sample, resized_photo
 from dmtl.errors import UserError
+from dmtl.reading.hdf5 import dataset
 from dmtl.tasks import IGNORE
 from dmtl.tasks.shared.arrays import nearest_pixels
 
@@ -27,6 +28,8 @@ THIRTEEN = (
     12, 5, 6, 1, 4, 9, 10, 12, 13, 6, 8, 6, 13, 10, 6, 13, 6, 7, 7, 5,
     7, 3, 2, 6, 11, 7, 7, 7, 7, 7, 7, 6, 7, 7, 7, 7, 7, 7, 6, 7,
 )  # fmt: skip
+# Shape of a frame, its axes reversed, and kinds of its numbers.
+FRAMES = {"images": ((3, 640, 480), "u"), "depths": ((640, 480), "f"), "labels": ((640, 480), "u")}
 SMOOTHING = 3.0  # pixels: standard deviation of the blur of the depth map before its slope is taken
 
 
@@ -116,12 +119,17 @@ def _labeled(root: Path, variable: str, k: int) -> tuple[int, np.ndarray]:
     path = root / LABELED
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return len(file[variable]), file[variable][k]
+            data = dataset(file, variable)
+            shape, kind = FRAMES[variable]
+            if data.ndim != len(shape) + 1 or data.shape[1:] != shape or data.dtype.kind not in kind or not len(data):
+                held = f"'{variable}' is of type {data.dtype} and shape {data.shape}"
+                raise UserError(f"{path}: frame {k + 1} is not of 480x640 pixels ({held}): take the file anew")
+            return len(data), data[k]
     except FileNotFoundError:
         raise UserError(f"{path} is missing: get it from the NYU Depth Dataset V2 page") from None
     except KeyError:
         raise UserError(f"{path} has no variable '{variable}': is it the labelled data set?") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path} is truncated or no MATLAB v7.3 file, frame {k + 1} ({reason}): take it anew") from None
 

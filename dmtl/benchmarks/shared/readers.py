@@ -6,9 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from dmtl.benchmarks.shared.mat5 import require_bounded
 from dmtl.errors import UserError
+from dmtl.reading import bounded
+from dmtl.reading.bounded import LARGEST_FILE, read_within
+from dmtl.reading.images import opened
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def must_be_readable(path: Path) -> Iterator[None]:
 def read_bytes(path: Path) -> bytes:
     """The content of a file that must be there."""
     with must_be_readable(path):
-        return path.read_bytes()
+        return read_within(path, LARGEST_FILE)
 
 
 def load_npy(path: Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -36,10 +39,10 @@ def load_npy(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """
     content = read_bytes(path)
     try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        array = bounded.load_npy(content)
+    except ValueError as error:
         raise UserError(f"{path} is truncated or no npy file ({_reason(error)}); take it anew") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiu":
         raise UserError(f"{path} holds no numbers; take it anew")
     if array.shape != shape:
         raise UserError(f"{path} has shape {array.shape}, but {shape} is expected; is it another version of the benchmark?")
@@ -57,9 +60,9 @@ def load_pixels(path: Path, modes: tuple[str, ...]) -> np.ndarray:
     """
     content = read_bytes(path)
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with opened(content, ("PNG", "JPEG")) as image:
             mode, pixels = image.mode, np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a damaged file can raise nearly anything
         raise UserError(f"{path} is truncated or no image ({_reason(error)}); take it anew") from None
     if mode not in modes:
         raise UserError(f"{path} is an image of mode {mode}, but {' or '.join(modes)} is expected; take it anew")
@@ -76,6 +79,7 @@ def load_mat(path: Path, variable: str) -> np.ndarray:
     try:
         import scipy.io
 
+        require_bounded(content)
         variables = scipy.io.loadmat(io.BytesIO(content), variable_names=[variable])
     except NotImplementedError:
         raise UserError(f"{path} is a MATLAB file of version 7.3, but those published are of version 5; take it anew") from None

@@ -92,6 +92,21 @@ class Kind(ABC):
         """The content (height, width) of a label as a shard holds it: `(h, w)` or `(h, w, C)`."""
         return stored[: content[0], : content[1]].copy()
 
+    def stores(self, shape: tuple[int, ...], dtype: np.dtype, size: tuple[int, int], outputs: int) -> bool:
+        """Whether labels of a canvas of `size` (height, width) are stored in such a shape and type."""
+        channels = self.label_channels(outputs)
+        return shape == (size if channels == 1 else (*size, channels)) and dtype.kind == ("f" if self.continuous else "u")
+
+    def fault(self, label: np.ndarray, outputs: int) -> str | None:
+        """What a label as `from_stored` gives it holds but never may, for a network of `outputs` channels; None where nothing."""
+        if self.continuous:
+            return None if np.isfinite(label).all() else "NaN or infinity"
+        classes = max(outputs, 2)  # a map of one probability knows 0 and 1
+        if label.dtype != np.uint8:
+            return f"values of type {label.dtype}"
+        largest = int(np.where(label == IGNORE, 0, label).max(initial=0)) if int(label.max(initial=0)) >= classes else 0
+        return f"{largest}, which is no class of {classes}" if largest >= classes else None
+
     # moved
 
     def mirrored(self, label: "Tensor") -> "Tensor":

@@ -1,0 +1,285 @@
+"""Model folders, checkpoints and what an evaluation wrote, each with one thing changed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.hostile import CELL, MODEL, Edit, copied, refused, with_bytes, with_npz, with_value, without
+from safetensors.torch import load, save
+
+JSON, WEIGHTS, HISTORY = f"{MODEL}/model.json", f"{MODEL}/model.safetensors", f"{MODEL}/history.json"
+RESULT = f"results/demo/{CELL}.json"
+STATISTICS, GALLERY = f"results/demo/{CELL}.npz", f"results/demo/{CELL}.gallery.npz"
+EVALUATE = ("evaluate", MODEL, "--benchmark", "pascal")
+
+
+def _weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Edit:
+    def edit(folder: Path) -> None:
+        tensors = load((folder / WEIGHTS).read_bytes())
+        change(tensors)
+        (folder / WEIGHTS).write_bytes(save(tensors))
+
+    return edit
+
+
+def _first(tensors: dict[str, torch.Tensor]) -> str:
+    return next(name for name, value in tensors.items() if value.ndim == 4)
+
+
+NOT_JSON = {
+    "empty": b"",
+    "binary": b"\x00\xff\xfe",
+    "cut": b'{"network": {',
+    "a list": b"[]",
+    "a number": b"3",
+    "nothing": b"null",
+    "deep": b"[" * 100_000,
+    "deep and closed": b'{"a":' * 500 + b"1" + b"}" * 500,
+    "a key twice": b'{"seed": 1, "seed": 2}',
+    "millions of values": b"[" + b"1," * 5_000_000 + b"1]",
+    "a number of 5000 digits": b'{"seed": ' + b"9" * 5000 + b"}",
+    "no UTF-8": '{"cell": "é"}'.encode("latin-1"),
+}
+NETWORK: dict[str, tuple[str, object]] = {
+    "decoder_blocks 1e8": ("options.decoder_blocks", 100_000_000),
+    "decoder_blocks 2": ("options.decoder_blocks", 2),
+    "decoder_blocks 0": ("options.decoder_blocks", 0),
+    "decoder_blocks true": ("options.decoder_blocks", True),
+    "decoder_blocks a text": ("options.decoder_blocks", "1"),
+    "options of nothing": ("options", None),
+    "options of another family": ("options", {"initial_weight": 1.0, "heads": 2}),
+    "a threshold of 2": ("options.teacher_control.threshold", 2),
+    "width 1e9": ("width", 1_000_000_000),
+    "width 8192": ("width", 8192),
+    "width 9": ("width", 9),
+    "width -1": ("width", -1),
+    "an unknown method": ("method", "mtl_basline"),
+    "a method that is a path": ("method", "../../x"),
+    "a method that is a package": ("method", "shared"),
+    "another method": ("method", "isolation"),
+    "an unknown family": ("family", "plane"),
+    "an unknown backbone": ("backbone", "resnet19"),
+    "a backbone of the hub": ("backbone", "hf-hub:someone/evil"),
+    "another backbone": ("backbone", "resnet50"),
+    "no outputs": ("outputs", {}),
+    "a million channels": ("outputs.semseg", 1_000_000),
+    "one class more": ("outputs.semseg", 22),
+    "a task of another name": ("outputs", {"semsek": 21}),
+    "a task that is a path": ("outputs", {"../x": 21}),
+    "hundred tasks": ("outputs", {f"t{k}": 1 for k in range(100)}),
+    "an unknown kind": ("kinds", {"semseg": {"name": "clases"}}),
+    "a kind without a name": ("kinds", {"semseg": {}}),
+    "a deviation of 0": ("normalisation.std", [0, 1, 1]),
+    "two deviations": ("normalisation.std", [1, 1]),
+}
+DESCRIPTION: dict[str, tuple[str, object]] = {
+    "a further key": ("steps", 3),
+    "no network": ("network", None),
+    "a cell that is a path": ("cell", "/etc/passwd"),
+    "a scale that is a path": ("scale", "../x"),
+    "seed -1": ("seed", -1),
+    "seed 0.5": ("seed", 0.5),
+    "another seed": ("seed", 7),
+    "another benchmark": ("benchmark", "nyud"),
+    "size 0": ("size", [0, 64]),
+    "a size of three": ("size", [64, 64, 3]),
+    "a size of 1e9": ("size", [10**9, 64]),
+    "another precision": ("precision", "bf16-mixed"),
+    "a fingerprint of letters": ("fingerprint", "xyz"),
+    "a training of nothing": ("training", {}),
+    "described by a text": ("described", "pascal"),
+    "described without tasks": ("described", {"name": "x", "title": "x", "size": [64, 64], "fit": "pad", "tasks": {}}),
+}
+MODELS: dict[str, Edit] = {
+    **{f"model.json: {name}": with_bytes(JSON, content) for name, content in NOT_JSON.items()},
+    **{f"network: {name}": with_value(JSON, f"network.{key}", value) for name, (key, value) in NETWORK.items()},
+    **{name: with_value(JSON, key, value) for name, (key, value) in DESCRIPTION.items()},
+    **{f"no network.{key}": without(JSON, f"network.{key}") for key in ("method", "outputs", "options", "width")},
+    "no model.json": lambda folder: (folder / JSON).unlink(),
+    "no weights": lambda folder: (folder / WEIGHTS).unlink(),
+    "weights empty": with_bytes(WEIGHTS, b""),
+    "weights cut": with_bytes(WEIGHTS, lambda content: content[:-1000]),
+    "weights with a long header": with_bytes(WEIGHTS, b"\xff" * 8 + b"{}"),
+    "weights a pickle": with_bytes(WEIGHTS, b"\x80\x02cos\nsystem\nq\x00."),
+    "weights of nothing": _weights(dict.clear),
+    "a weight less": _weights(lambda w: w.pop(_first(w))),
+    "a weight more": _weights(lambda w: w.update(further=torch.zeros(3))),
+    "a weight of NaN": _weights(lambda w: w[_first(w)].fill_(torch.nan)),
+    "a weight of infinity": _weights(lambda w: w[_first(w)].view(-1)[0].fill_(torch.inf)),
+    "a weight of another shape": _weights(lambda w: w.update({_first(w): w[_first(w)][:1].clone()})),
+    "a weight of 64 bits": _weights(lambda w: w.update({_first(w): w[_first(w)].double()})),
+}
+
+
+@pytest.mark.parametrize("edit", MODELS.values(), ids=MODELS)
+def test_models(whole: Path, tmp_path: Path, edit: Edit) -> None:
+    folder = copied(whole, tmp_path / "project")
+    edit(folder)
+    refused(folder, *EVALUATE)
+
+
+def test_a_network_that_was_changed_after_its_training_is_not_scored(whole: Path, tmp_path: Path) -> None:
+    """`steps` of a denoiser has no weights of its own, so that another number would go unseen."""
+    folder = copied(whole, tmp_path / "project")
+    with_value(JSON, "network.options.teacher_control.threshold", 0.5)(folder)
+    assert "teacher_control.threshold is 0.5, but the training was of 0.9" in refused(folder, *EVALUATE)
+
+
+HISTORIES: dict[str, Edit] = {
+    "missing": lambda folder: (folder / HISTORY).unlink(),
+    "an object": with_bytes(HISTORY, b"{}"),
+    "of numbers": with_bytes(HISTORY, b"[1, 2]"),
+    "an epoch that is missing": with_value(HISTORY, "0.epoch", 2),
+    "epoch 0": with_value(HISTORY, "0.epoch", 0),
+    "epoch true": with_value(HISTORY, "0.epoch", True),
+    "a loss of NaN": with_value(HISTORY, "0.losses.total", float("nan")),
+    "a loss of text": with_value(HISTORY, "0.losses.total", "1"),
+    "no losses": with_value(HISTORY, "0.losses", {}),
+    "a further key": with_value(HISTORY, "0.x", 1),
+}
+
+
+@pytest.mark.parametrize("edit", HISTORIES.values(), ids=HISTORIES)
+def test_histories(whole: Path, tmp_path: Path, edit: Edit) -> None:
+    folder = copied(whole, tmp_path / "project")
+    edit(folder)
+    refused(folder, "stages/evaluate.py", CELL)
+
+
+def _header(change: Callable[[dict], object]) -> Edit:
+    def edit(arrays: dict[str, np.ndarray]) -> None:
+        header = json.loads(str(arrays["header"]))
+        change(header)
+        arrays["header"] = np.array(json.dumps(header))
+
+    return with_npz(STATISTICS, edit)
+
+
+def _array(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Edit:
+    return with_npz(STATISTICS, lambda arrays: arrays.__setitem__(name, change(arrays[name])))
+
+
+STATISTICS_EDITS: dict[str, Edit] = {
+    **{f"no {name}": with_npz(STATISTICS, lambda a, n=name: a.pop(n)) for name in ("header", "id", "index", "final/semseg")},
+    "missing": lambda folder: (folder / STATISTICS).unlink(),
+    "empty": with_bytes(STATISTICS, b""),
+    "no zip": with_bytes(STATISTICS, b"\x93NUMPY\x01\x00"),
+    "cut": with_bytes(STATISTICS, lambda content: content[:-100]),
+    "a byte changed": with_bytes(STATISTICS, lambda content: content[:200] + b"\x00\xff" + content[202:]),
+    "a header of no JSON": _array("header", lambda a: np.array("{")),
+    "a header of numbers": _array("header", lambda a: np.arange(3)),
+    "a header of bytes": _array("header", lambda a: np.array(b"{}")),
+    "a header deep": _array("header", lambda a: np.array("[" * 100_000)),
+    "no outputs": _header(lambda h: h.pop("outputs")),
+    "outputs a list": _header(lambda h: h.update(outputs=["semseg"])),
+    "outputs of 0 channels": _header(lambda h: h["outputs"].update(semseg=0)),
+    "outputs of other channels": _header(lambda h: h["outputs"].update(semseg=20)),
+    "a task that is a path": _header(lambda h: h.update(outputs={"../x": 1})),
+    "an unknown kind": _header(lambda h: h.update(kinds={"semseg": {"name": "clases"}})),
+    "about a text": _header(lambda h: h.update(about="x")),
+    "an index twice": _array("index", lambda a: a * 0),
+    "an index too large": _array("index", lambda a: a + 1),
+    "an index below 0": _array("index", lambda a: a - 1),
+    "an index of floats": _array("index", lambda a: a.astype(float)),
+    "an id twice": _array("id", lambda a: np.array([a[0]] * len(a))),
+    "ids of numbers": _array("id", lambda a: np.arange(len(a))),
+    "a row less": _array("final/normals", lambda a: a[:-1]),
+    "a column less": _array("final/semseg", lambda a: a[:, :-1]),
+    "NaN": _array("final/normals", lambda a: a * np.nan),
+    "infinity": _array("final/normals", lambda a: a + np.inf),
+    "below 0": _array("final/semseg", lambda a: a.astype(np.int64) - 10**6),
+    "of texts": _array("final/semseg", lambda a: a.astype(str)),
+    "a further stage": with_npz(STATISTICS, lambda a: a.update({"last/semseg": a["final/semseg"]})),
+    "a further task": with_npz(STATISTICS, lambda a: a.update({"final/x": a["final/semseg"]})),
+    "labelled of numbers": with_npz(STATISTICS, lambda a: a.update(labelled=np.ones((3, 5), int))),
+    "labelled of other images": with_npz(STATISTICS, lambda a: a.update(labelled=np.ones((2, 5), bool))),
+}
+
+
+@pytest.mark.parametrize("edit", STATISTICS_EDITS.values(), ids=STATISTICS_EDITS)
+def test_statistics(whole: Path, tmp_path: Path, edit: Edit) -> None:
+    folder = copied(whole, tmp_path / "project")
+    edit(folder)
+    assert STATISTICS in refused(folder, "scores", STATISTICS)
+
+
+RESULTS: dict[str, Edit] = {
+    **{f"result.json: {name}": with_bytes(RESULT, NOT_JSON[name]) for name in ("empty", "cut", "a list", "deep", "a key twice")},
+    **{f"no {key}": without(RESULT, key) for key in ("cell", "metrics", "metrics.final", "metrics.initial")},
+    "of another cell": with_value(RESULT, "cell", "pascal-full-mtl_baseline"),
+    "no tasks": with_value(RESULT, "metrics.final", {}),
+    "a task less": without(RESULT, "metrics.final.semseg"),
+    "a score of text": with_value(RESULT, "metrics.final.semseg.miou", "50"),
+    "a score true": with_value(RESULT, "metrics.final.semseg.miou", True),
+    "no headline": without(RESULT, "metrics.final.semseg.miou"),
+    "images -1": with_value(RESULT, "images", -1),
+    "labels of text": with_value(RESULT, "labels", "all"),
+    "seed of text": with_value(RESULT, "seed", "0"),
+    "history of numbers": with_value(RESULT, "history", [1]),
+    "a further key": with_value(RESULT, "x", 1),
+    "a training of text": with_value(RESULT, "training", "x"),
+}
+
+
+@pytest.mark.parametrize("edit", RESULTS.values(), ids=RESULTS)
+def test_results(whole: Path, tmp_path: Path, edit: Edit) -> None:
+    folder = copied(whole, tmp_path / "project")
+    edit(folder)
+    refused(folder, "stages/report.py")
+
+
+GALLERIES: dict[str, Edit] = {
+    "empty": with_bytes(GALLERY, b""),
+    "no header": with_npz(GALLERY, lambda a: a.pop("header")),
+    "no content": with_npz(GALLERY, lambda a: a.pop("content")),
+    "no final": with_npz(GALLERY, lambda a: a.pop("final/semseg")),
+    "content 0": with_npz(GALLERY, lambda a: a.update(content=a["content"] * 0)),
+    "content large": with_npz(GALLERY, lambda a: a.update(content=a["content"] * 100)),
+    "content of floats": with_npz(GALLERY, lambda a: a.update(content=a["content"] * 1.0)),
+    "maps of floats": with_npz(GALLERY, lambda a: a.update({"final/semseg": a["final/semseg"] * 1.0})),
+    "a map less": with_npz(GALLERY, lambda a: a.update({"final/semseg": a["final/semseg"][:-1]})),
+    "an image grey": with_npz(GALLERY, lambda a: a.update(image=a["image"][..., 0])),
+}
+
+
+@pytest.mark.parametrize("edit", GALLERIES.values(), ids=GALLERIES)
+def test_galleries(whole: Path, tmp_path: Path, edit: Edit) -> None:
+    from dmtl.errors import UserError
+    from dmtl.evaluation.gallery import load_gallery
+
+    folder = copied(whole, tmp_path / "project")
+    edit(folder)
+    with pytest.raises(UserError, match=r"holds no pictures \(.+\): evaluate again"):
+        load_gallery(folder / GALLERY)
+
+
+CHECKPOINTS: dict[str, object] = {
+    "a list": [1],
+    "no model": {"model": None},
+    "no position": {"position": {}},
+    "a position below 0": {"position": {"network": 0, "epoch": -1, "batch": 0, "losses": {}}},
+    "a position of text": {"position": {"network": 0, "epoch": "1", "batch": 0, "losses": {}}},
+    "a weight of NaN": {"model": {"x": torch.tensor([torch.nan])}},
+    "a history of text": {"history": "x"},
+    "no optimiser": {"optimiser": None},
+}
+
+
+@pytest.mark.parametrize("change", CHECKPOINTS.values(), ids=CHECKPOINTS)
+def test_checkpoints(tmp_path: Path, change: object) -> None:
+    from dmtl.errors import UserError
+    from dmtl.training.checkpoint import ResumeState
+    from dmtl.training.fingerprint import Fingerprint
+
+    fingerprint = Fingerprint({}, "a", "b")
+    good = {"model": {}, "optimiser": {}, "balance": {}, "history": [], "fingerprint": fingerprint.value, "made_of": {}}
+    good["position"] = {"network": 0, "epoch": 0, "batch": 0, "losses": {}}
+    with ResumeState(tmp_path, "demo/x", fingerprint) as resume:
+        torch.save(good, resume.folder / "checkpoint.pt")
+        assert resume.load() is not None
+        torch.save(good | change if isinstance(change, dict) else change, resume.folder / "checkpoint.pt")
+        with pytest.raises(UserError, match=r"is damaged \(.+\): delete"):
+            resume.load()
