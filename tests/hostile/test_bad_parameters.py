@@ -161,7 +161,6 @@ def test_report(whole: Path, tmp_path: Path, edit: Edit) -> None:
 COMMANDS: tuple[tuple[str, ...], ...] = (
     (),
     ("trian",),
-    ("evaluate", MODEL),
     ("evaluate", MODEL, "--benchmark", "pascl"),
     ("evaluate", MODEL, "--benchmark", "../pascal"),
     ("evaluate", MODEL, "--benchmark", "pascal", "--share", "0/1"),
