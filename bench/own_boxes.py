@@ -3,8 +3,8 @@
     python bench/own_boxes.py FOLDER                    makes FOLDER/masks, FOLDER/depths and FOLDER/photo.jpg
     python bench/own_boxes.py FOLDER --pictures DOCS    after the page's commands were run in FOLDER: DOCS/own-*.png
 
-In a bare room stand one to three boxes. The images of masks/ have a mask of the boxes (7; 0 elsewhere), those of depths/ the depth
-in millimetres (16-bit PNG) and normals (npy; x right, y down, z away from the camera).
+In a bare room stand one to three boxes. The images of masks/ have a mask of the boxes (7; 0 elsewhere), those of depths/ the
+depth in millimetres (16-bit PNG) and normals (npy; x right, y down, z away from the camera).
 """
 
 import argparse
@@ -105,10 +105,8 @@ def draw_pictures(project: Path, docs: Path) -> None:
     rows = []
     for image in ("masks-a", "depths-7"):
         sample = own.read(project, "train", image)
-        labels = [
-            task.kind.picture(task, sample.labels[task.name]) if task.name in sample.labels else np.full((*SIZE, 3), 255, np.uint8)
-            for task in own.tasks
-        ]
+        there, none = sample.labels, np.full((*SIZE, 3), 255, np.uint8)
+        labels = [task.kind.picture(task, there[task.name]) if task.name in there else none for task in own.tasks]
         rows.append(np.hstack([np.pad(part, ((4, 4), (4, 4), (0, 0)), constant_values=255) for part in (sample.image, *labels)]))
     Image.fromarray(np.vstack(rows)).save(docs / "own-files.png", optimize=True)
     shutil.copy(project / "predictions" / "photo" / "sheet.png", docs / "own-prediction.png")

@@ -1,9 +1,9 @@
 """`dmtl init`, the raw files' manifest and the shards of many images of one's own, timed: `python bench/own_scale.py FOLDER`.
 
-FOLDER/large gets images of 640x480 (JPEG) with classes (8-bit PNG) and depth (16-bit PNG) of a few synthetic rooms: every photo is
-a file of its own and of its own content, the labels are links to one another. Seconds are those of the clock and of all processors
-(user and system), since other programs may run beside; memory is the largest sum over the processes of what each has alone and its
-share of the rest (PSS). FOLDER/many gets files to list alone.
+FOLDER/large gets images of 640x480 (JPEG) with classes (8-bit PNG) and depth (16-bit PNG) of a few synthetic rooms: every
+photo is a file of its own and of its own content, the labels are links to one another. Seconds are those of the clock and of
+all processors (user and system), since other programs may run beside; memory is the largest sum over the processes of what
+each has alone and its share of the rest (PSS). FOLDER/many gets files to list alone.
 """
 
 import argparse

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from helpers.own_data import make_collection, scene, store
+from helpers.own_data import make_collection, scene, store, tiny_recipe
 from helpers.project import tiny_params, write_project
 from helpers.raw import make_scenes
 from PIL import Image
@@ -28,18 +28,6 @@ from dmtl.prepare.shards import build_shards
 from dmtl.report.costs import Costs
 from dmtl.report.tables import write_report
 from dmtl.training.loop import train
-
-
-def tiny_recipe(folder: Path) -> Project:
-    """A project's recipe cut down to seconds."""
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    [recipe] = params["scales"]["own"]["train"].values()
-    recipe |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true", "pretrained": False}
-    params["plain"]["decoder_blocks"] = params["consistency"]["decoder_blocks"] = 1
-    params["diffusion"]["network"] |= {"decoder_blocks": 1, "blocks": 1}
-    params["consistency"]["xtc"]["widths"] = [1.0, 1.0, 1.0, 1.0, 2.0]
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    return Project(folder)
 
 
 def run_stages(project: Project, *cells: str) -> None:

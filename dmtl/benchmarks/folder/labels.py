@@ -97,7 +97,7 @@ def _numbers(path: Path, array: np.ndarray, task: Task, files: TaskFiles) -> np.
             f"{'them' if len(unknown) > 1 else 'it'} a class in labels, or name {'them' if len(unknown) > 1 else 'it'} in ignore"
         )
     codes = np.array([table[int(value)] for value in values], np.uint8)
-    if 0 <= values[0] and values[-1] < MOST_COUNTED:
+    if values[0] >= 0 and values[-1] < MOST_COUNTED:
         by_number = np.zeros(values[-1] + 1, np.uint8)
         by_number[values] = codes
         return by_number.take(numbers)
@@ -105,7 +105,7 @@ def _numbers(path: Path, array: np.ndarray, task: Task, files: TaskFiles) -> np.
 
 
 def occurring(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers that occur, in order, and how often each does; those of 8 and 16 bits are counted, others sorted, which is slow."""
+    """The numbers that occur, in order, and how often; those of 8 and 16 bits are counted, others sorted, which is slow."""
     if numbers.dtype in (np.uint8, np.uint16):
         counts = np.bincount(numbers.ravel())
         values = np.flatnonzero(counts)
