@@ -96,7 +96,7 @@ def timed(title: str, images: int, command: list[str], cwd: Path | None) -> None
     with subprocess.Popen(command, cwd=cwd, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
             largest = max(largest, memory(process.pid))
-            time.sleep(0.2)
+            time.sleep(0.5)
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode:
         raise SystemExit(f"{title} ended with {process.returncode}")

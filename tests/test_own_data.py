@@ -139,10 +139,8 @@ def test_a_model_predicts_without_the_project(parts: Project, tmp_path: Path) ->
 def rooms(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Path, Path]:
     """Rooms as MTAN's tree, and the same exported into folders: (the usual project, the tree, the exported folder)."""
     root = tmp_path_factory.mktemp("rooms")
-    if request.param == "real":
-        tree = request.getfixturevalue("real_nyud")
-    else:
-        tree = make_scenes("nyud", root / "tree", train=6, val=3)
+    real = request.param == "real"
+    tree = request.getfixturevalue("real_nyud") if real else make_scenes("nyud", root / "tree", train=6, val=3)
     out = root / "exported"
     for split in ("train", "val"):
         for k in range(len(list((tree / split / "image").iterdir()))):
