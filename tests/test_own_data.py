@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from helpers.own_data import make_collection, scene, store
+from helpers.own_data import make_collection, scene, store, tiny_recipe
 from helpers.project import tiny_params, write_project
 from helpers.raw import make_scenes
 from PIL import Image
@@ -28,18 +28,6 @@ from dmtl.prepare.shards import build_shards
 from dmtl.report.costs import Costs
 from dmtl.report.tables import write_report
 from dmtl.training.loop import train
-
-
-def tiny_recipe(folder: Path) -> Project:
-    """A project's recipe cut down to seconds."""
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    [recipe] = params["scales"]["own"]["train"].values()
-    recipe |= {"width": 8, "epochs": 1, "batch": 3, "precision": "32-true", "pretrained": False}
-    params["plain"]["decoder_blocks"] = params["consistency"]["decoder_blocks"] = 1
-    params["diffusion"]["network"] |= {"decoder_blocks": 1, "blocks": 1}
-    params["consistency"]["xtc"]["widths"] = [1.0, 1.0, 1.0, 1.0, 2.0]
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    return Project(folder)
 
 
 def run_stages(project: Project, *cells: str) -> None:
@@ -147,31 +135,32 @@ def test_a_model_predicts_without_the_project(parts: Project, tmp_path: Path) ->
     folder.rename(parts.paths.model(key))
 
 
-@pytest.fixture(scope="module")
-def rooms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Path]:
-    """Synthetic rooms as MTAN's tree, and the same exported into folders: (the usual project, the own one's folder)."""
+@pytest.fixture(scope="module", params=["synthetic", "real"])
+def rooms(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Path, Path]:
+    """Rooms as MTAN's tree, and the same exported into folders: (the usual project, the tree, the exported folder)."""
     root = tmp_path_factory.mktemp("rooms")
-    tree = make_scenes("nyud", root / "tree", train=6, val=3)
+    real = request.param == "real"
+    tree = request.getfixturevalue("real_nyud") if real else make_scenes("nyud", root / "tree", train=6, val=3)
     out = root / "exported"
-    for split, count in (("train", 6), ("val", 3)):
-        for k in range(count):
+    for split in ("train", "val"):
+        for k in range(len(list((tree / split / "image").iterdir()))):
             arrays = {name: np.load(tree / split / name / f"{k}.npy") for name in ("image", "label", "depth", "normal")}
             for name, folder in (("image", "image"), ("label", "semseg"), ("depth", "depth"), ("normal", "normals")):
                 store(out / split / folder, f"{k}", arrays[name])
     params = tiny_params()
     params["scales"]["demo"]["data"]["nyud"] |= {"source": "local", "train": None, "val": None}
-    return Project(write_project(root / "usual", params)), out
+    return Project(write_project(root / "usual", params)), tree, out
 
 
 def test_a_published_tree_in_this_layout_trains_the_same_to_the_bit(
-    rooms: tuple[Project, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rooms: tuple[Project, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual, exported = rooms
-    monkeypatch.setenv("DMTL_NYUD", str(exported.parent / "tree"))
-    mappings = tmp_path / "mappings"
+    usual, tree, exported = rooms
+    monkeypatch.setenv("DMTL_NYUD", str(tree))
+    mappings, images = tmp_path / "mappings", len(list((exported / "train" / "image").iterdir()))
     mappings.mkdir()
     for setting in ("onelabel", "randomlabels"):
-        (mappings / f"nyud_{setting}.tsv").write_text("".join(f"{k}\t100\n" for k in range(6)))
+        (mappings / f"nyud_{setting}.tsv").write_text("".join(f"{k}\t100\n" for k in range(images)))
     monkeypatch.setenv("DMTL_MAPPINGS", str(mappings))
     raw = Raw("nyud", *for_download(usual, "nyud"), usual.paths)
     raw.write_manifest()

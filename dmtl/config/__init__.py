@@ -40,7 +40,7 @@ from dmtl.config.project import (
     resolve,
 )
 from dmtl.config.recipe import Augmentation, Data, Optim, Recipe, ScaleCrop, ScalePadCrop
-from dmtl.config.yaml_file import load_yaml
+from dmtl.config.yaml_file import load_yaml, until_changed
 
 __all__ = [
     "FAMILIES",
@@ -87,4 +87,5 @@ __all__ = [
     "load_own",
     "load_yaml",
     "resolve",
+    "until_changed",
 ]

@@ -10,7 +10,7 @@ from dmtl.config.grid import Cell, Grid, require_name
 from dmtl.config.methods import FAMILIES, ConsistencyOnBenchmark, Diffusion, NetworkConfig, Options, Plain, Representation
 from dmtl.config.own import OwnBenchmark
 from dmtl.config.recipe import Data, Optim, Recipe
-from dmtl.config.yaml_file import load_yaml
+from dmtl.config.yaml_file import load_yaml, until_changed
 from dmtl.errors import UserError, nearest
 
 
@@ -138,7 +138,13 @@ def load_own(folder: Path) -> OwnBenchmark | None:
         UserError: it is no YAML, or holds what does not belong there.
     """
     file = folder / "benchmark.yaml"
-    return validated(OwnBenchmark, load_yaml(file), str(file)) if file.is_file() else None
+    return _own_benchmark(file) if file.is_file() else None
+
+
+@until_changed
+def _own_benchmark(file: Path) -> OwnBenchmark:
+    """Read once and not anew for each image."""
+    return validated(OwnBenchmark, load_yaml(file), str(file))
 
 
 def for_download(project: Project, benchmark: str) -> tuple[Data, int]:

@@ -1,7 +1,10 @@
 """YAML files, looked at before they are loaded: how large, how deep, and how much their aliases would make of them."""
 
+import functools
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -14,6 +17,8 @@ LARGEST = 4 << 20  # bytes; a grid of ten thousand cells
 MOST_VALUES = 500_000  # once every alias stands for what it names
 DEEPEST = 32
 LONGEST_NUMBER = 100  # digits
+
+Content = TypeVar("Content")
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -35,6 +40,21 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise UserError(f"{path} must hold keys and values, but holds {type(loaded).__name__}")
     return loaded
+
+
+def until_changed(read: Callable[[Path], Content]) -> Callable[[Path], Content]:
+    """`read` of a file, whose result is kept until the file is another or is written again; nobody may change the result."""
+
+    @functools.lru_cache(maxsize=16)
+    def kept(file: Path, _device: int, _number: int, _size: int, _changed: int) -> Content:
+        return read(file)
+
+    @functools.wraps(read)
+    def reading(file: Path) -> Content:
+        status = os.stat(file)
+        return kept(file, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+    return reading
 
 
 def _require_bounded(text: str) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dmtl.init.write import INVENTORY, write_project
 from dmtl.prepare.places import local_path
 
 SHOWN = 10  # faults and notes of a kind
+FEW = 5  # labels of a task
 
 
 def run(folder: Path, data: Sequence[Path] | None, dry: bool, skip_broken: bool) -> None:
@@ -42,7 +43,7 @@ def _make(folder: Path, data: Sequence[Path], dry: bool, skip_broken: bool) -> N
     own |= {"size": list(chosen.size), "fit": chosen.fit}
     own = {key: own[key] for key in ("name", "title", "size", "fit", "tasks", "collections")}
     print(table(looks, own))
-    _tell([*notes, *(note for one in looks.values() for note in one.notes)], "to check")
+    _tell([*notes, *_scarce(looks), *(note for one in looks.values() for note in one.notes)], "to check")
     _require_sound(looks, skip_broken)
     validated(OwnBenchmark, own, "benchmark.yaml")
     _print_plan(chosen, looks)
@@ -183,6 +184,16 @@ def _require_sound(looks: Mapping[str, Look], skip_broken: bool) -> None:
         for folder in {folder for one in looks.values() for folder in one.folders}:
             if not counts[folder]:
                 raise UserError(f"no {what} image has a label of '{folder}': give some one, or take the folder away")
+
+
+def _scarce(looks: Mapping[str, Look]) -> Iterator[str]:
+    """What has few labels, a line each."""
+    images = [image for one in looks.values() for image in one.images if image.split == "train"]
+    if unlabelled := [image.stem for image in images if not image.labels]:
+        yield f"{len(unlabelled)} of {len(images)} training images, such as {unlabelled[0]}, have no label at all"
+    for folder, count in Counter(folder for image in images for folder in image.labels).items():
+        if count < FEW:
+            yield f"{folder}: {count} training label{'s' if count > 1 else ''}, too few to learn more than them by heart"
 
 
 def _print_plan(chosen: Plan, looks: Mapping[str, Look]) -> None:

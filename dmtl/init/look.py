@@ -272,10 +272,7 @@ def _label(path: Path, sampled: bool) -> Label:
 
 def _counts(array: np.ndarray) -> Mapping[int, int] | None:
     """Whole number -> pixels; None where there are too many numbers."""
-    if array.dtype == np.uint8:
-        counts = np.bincount(array.ravel(), minlength=256)
-        return {int(k): int(counts[k]) for k in np.flatnonzero(counts)}
-    values, counts = np.unique(array, return_counts=True)
+    values, counts = labels.occurring(array)
     if len(values) > FEW_VALUES or not np.isfinite(values).all() or (values % 1 != 0).any():
         return None
     return dict(zip(map(int, values), map(int, counts), strict=True))

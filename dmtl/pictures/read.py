@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from dmtl.errors import UserError
 from dmtl.reading.images import TooManyPixels, opened
@@ -14,6 +14,7 @@ from dmtl.reading.images import TooManyPixels, opened
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # taken from folders
 SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 LONGEST_NAME = 100
+ORIENTATION = ExifTags.Base.Orientation
 
 
 def find_images(patterns: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -83,7 +84,8 @@ def upright_rgb(image: Image.Image) -> np.ndarray:
     Raises:
         ValueError: its values are floating-point, or whole numbers of more than 16 bits.
     """
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode in SIXTEEN_BITS:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
@@ -94,7 +96,7 @@ def upright_rgb(image: Image.Image) -> np.ndarray:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def distinct_names(paths: Iterable[Path]) -> list[str]:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from dmtl.benchmarks.shared.readers import must_be_readable
-from dmtl.config import load_yaml
+from dmtl.config import load_yaml, until_changed
 from dmtl.errors import UserError
 from dmtl.files import CLONE, file_sha256, original
 
@@ -49,8 +49,13 @@ def _local_settings(root: Path) -> dict[str, Path]:
     An experiment's copy lacks the file, which git ignores, so that of the original is read.
     """
     files = (original(folder) / "local.yaml" for folder in (CLONE, root))
-    read = ((file.parent, load_yaml(file)) for file in files if file.is_file())
-    return {name: folder / Path(str(value)).expanduser() for folder, said in read for name, value in said.items() if value}
+    return {name: path for file in files if file.is_file() for name, path in _paths_in(file).items()}
+
+
+@until_changed
+def _paths_in(file: Path) -> dict[str, Path]:
+    """Read once and not anew for each raw file."""
+    return {name: file.parent / Path(str(value)).expanduser() for name, value in load_yaml(file).items() if value}
 
 
 def file_record(path: Path) -> dict[str, object]:

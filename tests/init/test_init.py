@@ -236,6 +236,54 @@ def _long_name(data: Path) -> None:
     store(data / "train" / "image", "x" * 220, scene(0)["image"])
 
 
+def _bomb(data: Path) -> None:
+    Image.new("1", (9000, 9000)).save(data / "train" / "image" / "1.png")
+
+
+def _bomb_of_a_label(data: Path) -> None:
+    Image.new("1", (9000, 9000)).save(data / "train" / "semseg" / "1.png")
+
+
+def _complex(data: Path) -> None:
+    np.save(data / "train" / "normals" / "1.npy", np.zeros((*SIZE, 3), np.complex64))
+
+
+def _words(data: Path) -> None:
+    np.save(data / "train" / "flow" / "1.npy", np.full(SIZE, "sky"))
+
+
+def _too_bright(data: Path) -> None:
+    (data / "train" / "image" / "1.png").unlink()
+    np.save(data / "train" / "image" / "1.npy", np.full((*SIZE, 3), 300.0))
+
+
+def _grey_alpha_mask(data: Path) -> None:
+    Image.fromarray(scene(1)["semseg"]).convert("LA").save(data / "train" / "semseg" / "1.png")
+
+
+def _jpeg_named_png(data: Path) -> None:
+    Image.fromarray(scene(1)["semseg"]).save(data / "train" / "semseg" / "1.png", "JPEG")
+
+
+def _label_is_a_folder(data: Path) -> None:
+    (data / "train" / "depth" / "1.png").unlink()
+    (data / "train" / "depth" / "1.png").mkdir()
+
+
+def _link_to_nothing(data: Path) -> None:
+    (data / "train" / "image" / "1.png").unlink()
+    (data / "train" / "image" / "1.png").symlink_to("nothing.png")
+
+
+def _npz_named_npy(data: Path) -> None:
+    with (data / "train" / "flow" / "1.npy").open("wb") as file:
+        np.savez(file, flow=scene(1)["flow"])
+
+
+def _no_pixels(data: Path) -> None:
+    np.save(data / "train" / "flow" / "1.npy", np.zeros((0, 56, 2), np.float32))
+
+
 FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (_other_size, "train/depth/1.png is 20x28 (height x width), its image 40x56"),
     (_transposed, "train/semseg/1.png is 56x40 (height x width), its image 40x56"),
@@ -259,6 +307,17 @@ FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (_unreadable, "image/1.png cannot be read"),
     (_four_dimensions, "but numbers (height, width[, channels]) are expected"),
     (_long_name, "has more than 200 letters"),
+    (_bomb, "image/1.png: it has 81 million pixels, more than 64 million: make it smaller"),
+    (_bomb_of_a_label, "semseg/1.png"),
+    (_complex, "normals/1.npy holds complex64"),
+    (_words, "flow/1.npy holds <U3"),
+    (_too_bright, "image/1.npy holds no image: give whole numbers 0 to 255 (uint8), or values 0 to 1"),
+    (_grey_alpha_mask, "is a PNG of mode LA, but labels are grey, palette or RGB without transparency"),
+    (_jpeg_named_png, "semseg/1.png is truncated or no PNG"),
+    (_label_is_a_folder, "depth/1.png cannot be read"),
+    (_link_to_nothing, "image/1.png"),
+    (_npz_named_npy, "flow/1.npy is truncated or no npy file"),
+    (_no_pixels, "flow/1.npy holds float32 of shape (0, 56, 2)"),
     (lambda data: _truncate(data / "train" / "image" / "1.png"), "image/1.png is damaged or no image (image file is truncated)"),
     (lambda data: _truncate(data / "val" / "semseg" / "7.png"), "semseg/7.png is truncated or no PNG"),
     (lambda data: _truncate(data / "train" / "flow" / "1.npy"), "flow/1.npy is truncated or no npy file"),
@@ -277,6 +336,42 @@ def test_a_fault_of_the_data_is_one_line(
     assert line.startswith("error: ")
     assert said in line
     assert not (tmp_path / "boxes").exists()
+
+
+def test_few_labels_and_images_without_any_are_told(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for k in range(1, 6):
+        (data / "train" / "flow" / f"{k}.npy").unlink()
+    for task in ALL:
+        (data / "train" / task / f"3.{'png' if task in ('semseg', 'depth') else 'npy'}").unlink(missing_ok=True)
+    _init(tmp_path / "boxes", "--data", data)
+    said = capsys.readouterr().out
+    assert "1 of 6 training images, such as 3, have no label at all" in said
+    assert "flow: 1 training label, too few" in said
+    assert "semseg: 5" not in said
+
+
+def test_another_look_at_what_is_gone_is_one_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "boxes"
+    _init(folder, "--data", data)
+    kept = (folder / "inventory.json").read_text()
+
+    def said() -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            _init(folder)
+        assert ended.value.code == 2
+        [line] = capsys.readouterr().err.strip().splitlines()
+        return line
+
+    (folder / "inventory.json").write_text(kept[:-20])
+    assert "inventory.json" in said()
+    (folder / "inventory.json").unlink()
+    assert "inventory.json" in said()
+    (folder / "inventory.json").write_text(kept)
+    data.rename(tmp_path / "elsewhere")
+    assert "there is no such folder" in said()
+    (folder / "local.yaml").unlink()
+    assert "where are the files of 'data'?" in said()
 
 
 def test_a_name_that_is_taken_or_lies_in_the_data_is_refused(
@@ -335,6 +430,8 @@ def _made(folder: Path) -> Path:
         ({"train": "0\n1\n", "val": "1\n"}, "'1' is in train.txt and in val.txt"),
         ({"train": "0\n0\n", "val": "1\n"}, "names '0' twice"),
         ({"train": "", "val": "1\n"}, "no training image has any label"),
+        ({"train": "0\n1\n", "val": ""}, "no test image has any label"),
+        ({"train": "../../etc/passwd\n", "val": "1\n"}, "no image '../../etc/passwd'"),
     ],
 )
 def test_a_fault_of_the_lists_is_one_line(

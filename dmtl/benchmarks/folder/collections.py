@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ class Collections:
 
     own: OwnBenchmark
     tasks: tuple[Task, ...]
+    _places: dict[tuple[Path, str], Path] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def ids(self, root: Path, split: str) -> list[str]:
         """The images of a split, collection after collection.
@@ -35,7 +36,7 @@ class Collections:
         names = [
             listing.image_id(name if several else None, stem)
             for name, collection in self.own.collections.items()
-            for stem in listing.collection_splits(local_path(root, name), collection)[split]
+            for stem in listing.collection_splits(self._folder(root, name), collection)[split]
         ]
         if not names:
             raise UserError(
@@ -57,8 +58,7 @@ class Collections:
 
     def place(self, root: Path, file: str) -> Path:
         """Where a raw file is."""
-        name, _, below = file.partition("/")
-        return local_path(root, name) / below
+        return self._folder(root, file.partition("/")[0]) / _below(file)
 
     def labelled(self, root: Path, split: str, ids: Sequence[str]) -> np.ndarray:
         """`(N, T)` bool: which labels each image has."""
@@ -71,13 +71,14 @@ class Collections:
         Raises:
             UserError: a file is missing or damaged, or holds what benchmark.yaml does not tell of.
         """
-        _, _, collection = self._whose(image)
+        name, _, collection = self._whose(image)
         photo, found = self._found(root, split, image)
-        pixels = labels.read_photo(self.place(root, photo))
+        above = self._folder(root, name)
+        pixels = labels.read_photo(above / _below(photo))
         read = {
-            task.name: labels.read_label(self.place(root, found[task.name]), task, collection.tasks[task.name], pixels.shape[:2])
+            task.name: labels.read_label(above / _below(label), task, collection.tasks[task.name], pixels.shape[:2])
             for task in self.tasks
-            if task.name in found
+            if (label := found.get(task.name))
         }
         return Sample(pixels, read, labels.extras(read, self.tasks, pixels.shape[:2]) if split == "val" else {})
 
@@ -90,7 +91,7 @@ class Collections:
     def _found(self, root: Path, split: str, image: str) -> tuple[str, dict[str, str]]:
         """The raw file of an image, and of each label that it has."""
         name, stem, collection = self._whose(image)
-        folder = listing.split_folder(local_path(root, name), collection, split)
+        folder = listing.split_folder(self._folder(root, name), collection, split)
         below = listing.split_folder(Path(name), collection, split).as_posix()
         photo = listing.files_of(folder / listing.IMAGES, listing.PHOTOS).get(stem)
         if photo is None:
@@ -102,6 +103,17 @@ class Collections:
                 found[task] = f"{below}/{files.folder}/{label}"
         return f"{below}/{listing.IMAGES}/{photo}", found
 
+    def _folder(self, root: Path, name: str) -> Path:
+        """A collection's folder, which is asked for once."""
+        if (root, name) not in self._places:
+            self._places[root, name] = local_path(root, name)
+        return self._places[root, name]
+
     def _whose(self, image: str) -> tuple[str, str, Collection]:
         name, stem = listing.stem_of(image, self.own.collections)
         return name, stem, self.own.collections[name]
+
+
+def _below(file: str) -> str:
+    """The path of a raw file below its collection's folder."""
+    return file.partition("/")[2]

@@ -15,6 +15,7 @@ from dmtl.tasks import IGNORE, Task
 
 NO_NORMAL = 128  # of 8 bits, in all three channels
 LONGEST_NORMAL, SHORTEST_NORMAL = 1.01, 0.5
+MOST_COUNTED = 1 << 16  # numbers below it are looked up, which is faster than to search for them
 WHOLE = {"1": 1, "L": 8, "P": 8, "I;16": 16, "I;16L": 16, "I;16B": 16, "I": 32, "RGB": 8}  # Pillow's modes and their bits
 
 
@@ -86,16 +87,30 @@ def _numbers(path: Path, array: np.ndarray, task: Task, files: TaskFiles) -> np.
     names: list[object] = list(task.classes) or [0, 1]
     listed = {number: names.index(label) for number, label in files.labels.items()} or dict(enumerate(range(len(names))))
     table = listed | dict.fromkeys(files.ignore, IGNORE)
-    values, where = np.unique(numbers, return_inverse=True)
+    values, counts = occurring(numbers)
     unknown = [int(value) for value in values if int(value) not in table]
     if unknown:
-        share = 100 * np.isin(numbers, unknown).mean()
+        share = 100 * counts[np.isin(values, unknown)].sum() / numbers.size
         listed_ = ", ".join(map(str, unknown[:8])) + (" ..." if len(unknown) > 8 else "")
         raise UserError(
             f"{path} holds {listed_} ({share:.2g} % of its pixels), which benchmark.yaml does not tell of: give "
             f"{'them' if len(unknown) > 1 else 'it'} a class in labels, or name {'them' if len(unknown) > 1 else 'it'} in ignore"
         )
-    return np.array([table[int(value)] for value in values], np.uint8)[where].reshape(numbers.shape)
+    codes = np.array([table[int(value)] for value in values], np.uint8)
+    if values[0] >= 0 and values[-1] < MOST_COUNTED:
+        by_number = np.zeros(values[-1] + 1, np.uint8)
+        by_number[values] = codes
+        return by_number.take(numbers)
+    return codes.take(np.searchsorted(values, numbers))
+
+
+def occurring(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers that occur, in order, and how often; those of 8 and 16 bits are counted, others sorted, which is slow."""
+    if numbers.dtype in (np.uint8, np.uint16):
+        counts = np.bincount(numbers.ravel())
+        values = np.flatnonzero(counts)
+        return values, counts[values]
+    return np.unique(numbers, return_counts=True)
 
 
 def _depth(path: Path, array: np.ndarray, task: Task, files: TaskFiles) -> np.ndarray:
@@ -145,7 +160,7 @@ def _values(path: Path, array: np.ndarray, task: Task, files: TaskFiles) -> np.n
             f" (0.001 where millimetres are to be metres)"
         )
     stored = array.astype(np.float32)
-    none = ~np.isfinite(stored)
+    none = ~np.isfinite(stored) if array.dtype.kind == "f" else np.zeros(stored.shape, bool)
     for value in files.invalid:
         none |= stored == np.float32(value)
     values = (
@@ -154,7 +169,7 @@ def _values(path: Path, array: np.ndarray, task: Task, files: TaskFiles) -> np.n
     if files.range is not None:
         none |= (values < files.range[0]) | (values > files.range[1])
     values = np.where(none.any(axis=-1, keepdims=True) if none.ndim == 3 else none, np.float32(np.nan), values)
-    largest = np.nanmax(np.abs(values), initial=0)
+    largest = np.fmax.reduce(np.abs(values), axis=None, initial=0)  # which passes over NaN
     if largest >= IGNORE:
         raise UserError(f"{path}: value {largest:g}, but values stay below {IGNORE}: set a 'scale' of {task.name}, or a 'range'")
     return values

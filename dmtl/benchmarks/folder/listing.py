@@ -126,7 +126,7 @@ def _drawn(share: Drawn, stems: Iterable[str]) -> dict[str, list[str]]:
     edge = round(share.val * 2**32)
     tested = [stem for stem in ranked if zlib.crc32(stem.encode()) < edge] or ranked[:test]
     tested = tested if len(tested) < len(ranked) else ranked[:test]
-    return {"train": [stem for stem in ranked if stem not in set(tested)], "val": tested}
+    return {"train": ranked[len(tested) :], "val": tested}  # in either case the first of them
 
 
 def _by_number(stem: str) -> tuple[int, str]:
