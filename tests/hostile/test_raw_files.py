@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import resource
 import struct
 import tarfile
@@ -360,6 +361,29 @@ MAPPINGS: dict[str, bytes] = {
 def test_mappings(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pth").write_bytes(content)
     assert "x.pth" in _one_line(lambda: read_mapping(tmp_path / "x.pth"))
+
+
+@pytest.mark.parametrize("command", [("mapping", "x.pth"), ("import-official", "x.pth", "--out", "out")], ids=lambda c: c[0])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, command: tuple[str, ...]) -> None:
+    os.mkfifo(tmp_path / "x.pth")
+    assert "is no file" in refused(tmp_path, *command)
+
+
+VIDEOS: dict[str, bytes] = {
+    "empty": b"",
+    "a list of another file": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+    "a list of files": b"ffconcat version 1.0\nfile /etc/passwd\n",
+    "an address": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    "a picture": _png(64, 64, bytes(64 * 193)),
+}
+
+
+@pytest.mark.parametrize("content", VIDEOS.values(), ids=VIDEOS)
+def test_videos(whole: Path, tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("av", reason="the extra video (PyAV) is not installed")
+    folder = copied(whole, tmp_path / "project")
+    (folder / "x.mp4").write_bytes(content)
+    assert "x.mp4" in refused(folder, "predict", "x.mp4", "--model", MODEL, "--out", "out", "--processes", "0")
 
 
 MANIFESTS: dict[str, Edit] = {
