@@ -83,7 +83,7 @@ def test_the_statistics_give_the_scores_and_the_comparison(clone: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (("stages/train.py", "nyud-onelabel-mtl_basline"), "did you mean 'nyud-onelabel-mtl_baseline'?"),
+        (("stages/train.py", "nyud-onelabel-mtl_basline"), "did you mean 'nyud-onelabel-mtl_baseline' or"),
         (("stages/download.py", "nyu"), "no key 'scales.demo.data.nyu'; did you mean 'nyud'?"),
         (("stages/train.py", CELLS[0], "--project", "nowhere"), "nowhere/params.yaml is missing"),
         (("stages/evaluate.py", "nyud-full-mtl_baseline"), "model.json is missing"),

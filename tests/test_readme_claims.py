@@ -1,4 +1,4 @@
-"""What the README states, links, figures, defaults; and its quick commands run on a tiny project."""
+"""What the README and docs/ state, links, figures, defaults; and their quick commands run on a tiny project."""
 
 import csv
 import re
@@ -21,14 +21,17 @@ from dmtl.config import Project, for_report, for_training
 from dmtl.prepare.publications import WEIGHTS
 from dmtl.report.costs import Costs, hours_as_text
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+README = PAGES[ROOT / "README.md"]
+PAPER = PAGES[ROOT / "docs" / "paper.md"]
 CELL = "nyud-full-constant"
-FIRST = ("dvc", "make", "python", "source", "for", "done", "cp", "CELL=$", "#SBATCH")  # how a line of a block may begin
+FIRST = ("dvc", "make", "python", "dmtl", "cd")  # how a line of a block may begin
 
 
 def _blocks() -> list[str]:
-    """The blocks of commands; the diagram of the stages is none."""
-    return [block for block in re.findall(r"^```\n(.*?)^```$", README, re.M | re.S) if not block.startswith("download ->")]
+    """The README's blocks of commands; the diagram of the stages is none."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+    return [block for language, block in blocks if language in ("", "bash") and not block.startswith("download ->")]
 
 
 def _param(dotted: str) -> object:
@@ -58,23 +61,30 @@ def test_the_newcomer_s_script_refuses_what_it_does_not_know(tmp_path: Path) -> 
     assert "is there already" in there.stderr
 
 
+def _headings(text: str) -> set[str]:
+    """What a page's headings are called in links."""
+    return {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
 def test_links_lead_somewhere() -> None:
-    headings = {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.+)$", README, re.M)}
-    for link in re.findall(r"\]\(([^)]+)\)", README):
-        if link.startswith("#"):
-            assert link[1:] in headings
-        elif not link.startswith("http"):
-            assert (ROOT / link.partition("#")[0]).is_file(), link
+    for page, text in PAGES.items():
+        for link in re.findall(r"\]\(([^)]+)\)", text):
+            if link.startswith("http"):
+                continue
+            name, _, heading = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            assert target.exists(), f"{page.name}: {link}"
+            if heading:
+                assert heading in _headings(target.read_text(encoding="utf-8")), f"{page.name}: {link}"
 
 
 def test_quick_commands_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that the README shows, on the tiny project: predict, evaluate, scores, compare, cells, data, mapping."""
+    """Those that the pages show, on the tiny project: predict, evaluate, scores, compare, cells, data, mapping."""
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import evaluate
     from dmtl.files import write_json
     from dmtl.models import build, load_model, read_description, save_weights
 
-    monkeypatch.chdir(tiny)
     monkeypatch.chdir(tiny)
     project = Project(tiny)
     for cell in ("nyud-full-constant", "nyud-full-mtl_baseline", "nyud-full-single_task"):
@@ -102,7 +112,7 @@ def test_quick_commands_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         "data",
         f"compare {CELL} nyud-full-mtl_baseline --draws 100",
     ):
-        assert f"python -m dmtl {line.split()[0]}" in README, f"the README has no {line.split()[0]}"
+        assert any(f"python -m dmtl {line.split()[0]}" in text for text in PAGES.values()), f"no page has {line.split()[0]}"
         run(line)
     assert (tiny / "predictions" / "photo" / "sheet.png").is_file()
     assert "miou" in run("scores a.npz")
@@ -111,7 +121,7 @@ def test_quick_commands_run(tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_names_that_are_downloaded_exist() -> None:
-    for name in re.findall(r"dmtl data --get ([a-z-]+)", README):
+    for name in re.findall(r"dmtl data --get ([a-z-]+)", "".join(PAGES.values())):
         benchmarks = {name for data in all_benchmarks() for name in (data.name, *data.further)}
         assert name in benchmarks | {"mappings", "weights"}, name
 
@@ -122,13 +132,13 @@ def test_downloads_are_as_large_as_listed() -> None:
     listed["mappings"] = tuple(file for data in all_benchmarks() if data.masks for file in data.masks.files)
     for name, publications in listed.items():
         size = sum(publication.size or 0 for publication in publications)
-        (said,) = re.findall(rf"`{name}` \(([\d.]+ [MG]B)\)", README)
+        (said,) = re.findall(rf"`{name}` \(([\d.]+ [MG]B)\)", PAGES[ROOT / "docs" / "real-data.md"])
         figure, unit = said.split()
         assert float(figure) * {"MB": 1e6, "GB": 1e9}[unit] == pytest.approx(size, rel=0.1), name
 
 
 def test_table_1_is_expected_as_printed_and_its_hours_as_counted(paper_costs: Costs) -> None:
-    rows = {m[1]: [c.strip() for c in m[2].split("|")] for m in re.finditer(r"^\| `(cityscapes-\S+)` \|(.+)\|$", README, re.M)}
+    rows = {m[1]: [c.strip() for c in m[2].split("|")] for m in re.finditer(r"^\| `(cityscapes-\S+)` \|(.+)\|$", PAPER, re.M)}
     with (ROOT / "dmtl/report/published.csv").open(encoding="utf-8") as file:
         printed = [line for line in csv.DictReader(file) if line["table"] == "1" and line["source"] == "paper"]
     of_table_1 = list(paper_costs.table(1))
@@ -147,20 +157,20 @@ def test_table_1_is_expected_as_printed_and_its_hours_as_counted(paper_costs: Co
 
 def test_scales_say_what_they_take(paper_costs: Costs) -> None:
     counted = dict(re.findall(r"^ *(Table \d|whole grid): +([\d.]+)", hours_as_text(paper_costs, 2e13), re.M))
-    (row,) = re.findall(r"^\| `paper` \|.*$", README, re.M)
+    (row,) = re.findall(r"^\| `paper` \|.*$", PAPER, re.M)
     assert dict(re.findall(r"(Table \d) ([\d.]+\d)", row)) == {k: v for k, v in counted.items() if k != "whole grid"}
     assert re.search(r"(\d+) GPU-hours", row)[1] == f"{float(counted['whole grid']):.0f}"  # type: ignore[index]
     demo, study = (yaml.safe_load((ROOT / name).read_text()) for name in ("params.yaml", "study/params.yaml"))
-    (row,) = re.findall(r"^\| `demo` .*$", README, re.M)
+    (row,) = re.findall(r"^\| `demo` .*$", PAPER, re.M)
     for name, data in demo["scales"]["demo"]["data"].items():
         assert f"{data['train']} + {data['val']} a benchmark" in row
         assert "{}x{}".format(*data["size"]) in row
         assert str(demo["scales"]["demo"]["train"][name]["epochs"]) in row
-    (row,) = re.findall(r"^\| `study` .*$", README, re.M)
+    (row,) = re.findall(r"^\| `study` .*$", PAPER, re.M)
     of_study = study["scales"]["study"]["train"]["nyud"]
     assert f"width {of_study['width']}, {of_study['epochs']} epochs" in row
     assert f"{len(yaml.safe_load((ROOT / 'study/grid.yaml').read_text())['cells'])} cells" in row
-    array = int(re.search(r"--array=0-(\d+)", README)[1])  # type: ignore[index]
+    array = int(re.search(r"--array=0-(\d+)", PAGES[ROOT / "docs" / "scaling.md"])[1])  # type: ignore[index]
     assert array + 1 == len(yaml.safe_load((ROOT / "grid.yaml").read_text())["cells"])
 
 
@@ -180,7 +190,7 @@ def test_the_picture_is_small() -> None:
 
 
 def test_defaults_stand_in_params() -> None:
-    section = README.split("## Defaults where")[1].split("\n## ")[0]
+    section = PAPER.split("## Defaults where")[1].split("\n## ")[0]
     checked = 0
     for name, default in re.findall(r"^\| `((?:diffusion|multiscale|consistency|optim)\.[\w.]+)` \| ([^|]+) \|", section, re.M):
         value = _param(name)

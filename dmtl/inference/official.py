@@ -17,7 +17,7 @@ from dmtl.benchmarks.benchmark import ReleasedModel
 from dmtl.config import Condition, Diffusion, DiffusionNetwork, NetworkConfig, TaskAttention
 from dmtl.errors import UserError
 from dmtl.files import write_json
-from dmtl.models import build, save_weights
+from dmtl.models import hollow, save_weights
 
 SCHEDULE = (  # of the diffusion: constants, which we compute
     "betas",
@@ -96,8 +96,7 @@ def import_official(file: Path, out: Path) -> None:
         UserError: the file is missing, truncated, holds anything but tensors, or a tensor is missing, extra or misshapen.
     """
     released, network = _read(file), released_network()
-    with torch.device("meta"):
-        model = build(network)
+    model = hollow(network)
     expected = {their_name(name): value for name, value in model.state_dict().items()}
     steps = torch.empty(OPTIONS.steps)
     _check(file, released, expected | {f"diffusion_model.{name}": steps for name in SCHEDULE})

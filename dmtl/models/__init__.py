@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_model as load_safetensors
 from safetensors.torch import save
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from dmtl.config import NetworkConfig
 from dmtl.config.records import Description, checked_record
@@ -35,6 +37,28 @@ def build(network: NetworkConfig) -> Method:
     if network.method not in method_names():
         raise UserError(f"no method '{network.method}' in dmtl/models; there are: {', '.join(method_names())}")
     return importlib.import_module(f"dmtl.models.{network.method}").build(network)
+
+
+class _Weightless(TorchFunctionMode):
+    """What `torch.empty` makes, as layers make their weights, takes no room (device `meta`).
+
+    All else stays on the CPU, and normal draws are left out: on `meta` both would make torch import its compiler, for seconds.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function in (torch.Tensor.normal_, nn.init.normal_):
+            return args[0] if args else kwargs["tensor"]
+        if function is torch.empty and kwargs.get("device") is None:
+            kwargs = kwargs | {"device": "meta"}
+        return function(*args, **kwargs)
+
+
+def hollow(network: NetworkConfig) -> Method:
+    """A network whose weights take no room (device `meta`): for names, shapes and costs. Raises UserError as `build`."""
+    with _Weightless():
+        model = build(network)
+    return model.to("meta")
 
 
 def load_model(folder: str | Path) -> Method:
@@ -82,8 +106,7 @@ def _tensors_of(network: NetworkConfig) -> _Tensors:
     Raises:
         UserError: it has more weights than any network here.
     """
-    with torch.device("meta"):
-        model = build(network)
+    model = hollow(network)
     state = {name: value for name, value in model.state_dict().items() if name.partition(".")[0] not in model.training_only}
     if (size := sum(value.numel() * value.element_size() for value in state.values())) > LARGEST_NETWORK:
         raise UserError(f"model.json describes a network of {size >> 30} GiB: it cannot be as it was trained")

@@ -14,13 +14,14 @@ from dmtl.config import SETTINGS, Data, Paths
 from dmtl.config.records import read_manifest
 from dmtl.errors import UserError
 from dmtl.files import digest, write_json
-from dmtl.parallel import in_order
+from dmtl.parallel import in_order, processes_for
 from dmtl.prepare.label_masks import LabelMask, content_sha256, draw_label_mask
 from dmtl.prepare.mapping_files import find_mapping, has_mapping, read_mapping
 from dmtl.prepare.places import downloads_path, file_record, given_path, local_path
 from dmtl.prepare.publications import benchmark_folder, get_benchmark, get_mappings
 
 SPLITS = ("train", "val")
+FILES_AS_AN_IMAGE = 10  # so many are hashed while one image is read and packed
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ class Raw:
         root = self.obtain()
         splits = {split: self.ids(root, split) for split in SPLITS}
         names = [name for split in SPLITS for image_id in splits[split] for name in self.benchmark.files(root, split, image_id)]
-        records = in_order(partial(_record, self, root), names, f"{self.name}: hashing", unit="file")
+        workers = processes_for(len(names) // FILES_AS_AN_IMAGE)
+        records = in_order(partial(_record, self, root), names, f"{self.name}: hashing", workers, unit="file")
         files = dict(zip(names, records, strict=True))
         masks = {setting: content_sha256(self.label_mask(setting, root)) for setting in self.benchmark.settings}
         manifest: dict[str, Any] = {"source": self.data.source, "splits": splits, "mappings": masks, "files": files}

@@ -234,9 +234,8 @@ class Costs:
         return self._cache(same, self.training(cell).options.model_dump_json())
 
     def _count(self, cell: Cell, options_json: str) -> Counted:
-        import torch
 
-        from dmtl.models import build
+        from dmtl.models import hollow
         from dmtl.report.flops import cost_of
 
         data = benchmark(cell.benchmark)
@@ -245,8 +244,7 @@ class Costs:
         training = today.model_copy(update={"options": options})
         kinds = describe_kinds({task.name: task.kind for task in data.tasks})
         size = for_download(self.project, cell.benchmark)[0].size
-        with torch.device("meta"):
-            model = build(training.network(data.outputs, kinds))
+        model = hollow(training.network(data.outputs, kinds))
         cost = cost_of(model, size)
         parts = [(one.tasks, cost if one is model else cost_of(one, size)) for _, one in model.trainings()]
         return Counted(cost, tuple((tasks, part.multiply_adds) for tasks, part in parts))

@@ -109,7 +109,9 @@ def test_a_synthetic_draw_is_of_the_published_kind(tmp_path: Path) -> None:
     for k in range(70):  # ten more than are used
         (folder / f"{k}.npy").touch()
     listed = {setting: content_sha256(raw.label_mask(setting, tmp_path)) for setting in raw.benchmark.settings}
-    write_json(raw.paths.manifest("nyud"), {"mappings": listed})
+    write_json(
+        raw.paths.manifest("nyud"), {"source": "synthetic", "splits": {"train": [], "val": []}, "mappings": listed, "files": {}}
+    )
     masks = raw.masks(tmp_path)
     assert list(masks) == list(raw.benchmark.settings)
     assert (masks["onelabel"].sum(1) == 1).all()

@@ -16,7 +16,7 @@ from dmtl.benchmarks import benchmark
 from dmtl.errors import UserError
 from dmtl.inference.official import SCHEDULE, import_official, released_network, their_name
 from dmtl.inference.predictor import Predictor
-from dmtl.models import build, read_description
+from dmtl.models import hollow, read_description
 
 
 def _keys(shared_data: Path) -> dict[str, tuple[int, ...]]:
@@ -66,14 +66,13 @@ def test_the_authors_outputs_are_reproduced(shared_data: Path, tmp_path: Path) -
 
 
 @pytest.fixture(scope="module")
-def hollow(shared_data: Path) -> dict[str, torch.Tensor]:
+def released(shared_data: Path) -> dict[str, torch.Tensor]:
     """A released state dict whose tensors take no memory."""
     return {f"module.{key}": torch.zeros(()).expand(shape) for key, shape in _keys(shared_data).items()}
 
 
 def test_every_tensor_has_a_place_on_both_sides(shared_data: Path) -> None:
-    with torch.device("meta"):
-        ours = build(released_network()).state_dict()
+    ours = hollow(released_network()).state_dict()
     expected = {their_name(name): tuple(value.shape) for name, value in ours.items()}
     schedule = {f"diffusion_model.{name}": (2,) for name in SCHEDULE}
     assert expected | schedule == _keys(shared_data)
@@ -104,8 +103,8 @@ BETAS = "module.diffusion_model.betas"
         (lambda s: s.update({BIAS: "text"}), "no state dict under 'model'"),
     ],
 )
-def test_another_content_is_refused_by_name(hollow: dict, tmp_path: Path, change: object, message: str) -> None:
-    state = dict(hollow)
+def test_another_content_is_refused_by_name(released: dict, tmp_path: Path, change: object, message: str) -> None:
+    state = dict(released)
     change(state)  # type: ignore[operator]
     torch.save({"model": state}, tmp_path / "file.pth")
     with pytest.raises(UserError, match=message) as caught:
@@ -146,10 +145,10 @@ def test_a_pickle_that_calls_something_is_refused_unrun(
 @pytest.mark.parametrize("kept", [0.0, 0.0001, 0.3, 0.98, 0.9999])
 @pytest.mark.parametrize("as_zip", [True, False])
 def test_a_truncated_file_is_refused(
-    hollow: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: float, as_zip: bool
+    released: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: float, as_zip: bool
 ) -> None:
     """In torch's format since 1.6, and in the one before."""
-    torch.save({"model": hollow}, tmp_path / "file.pth", _use_new_zipfile_serialization=as_zip)
+    torch.save({"model": released}, tmp_path / "file.pth", _use_new_zipfile_serialization=as_zip)
     content = (tmp_path / "file.pth").read_bytes()
     (tmp_path / "file.pth").write_bytes(content[: int(kept * len(content))])
     assert "file.pth is truncated" in _refusal(tmp_path / "file.pth", capsys)

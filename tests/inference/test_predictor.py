@@ -124,5 +124,5 @@ def test_a_network_refuses_what_is_not_normalised(folder: Path, photo: np.ndarra
     with pytest.raises(ValueError, match=r"must be \(B, 3, H, W\)"):
         model.predict(pixels[0] / 255)
     with pytest.warns(UserWarning, match="not normalised"):
-        model.predict(pixels / 255)
+        model.predict(pixels / pixels.max())
     assert model.predict(pixels / 127.5 - 1)["final"]["depth"].shape == (1, 1, 30, 40)

@@ -27,7 +27,7 @@ def test_stale_shards_are_made_first(tiny: Path) -> None:
 
 
 def test_a_cell_that_is_not_there_is_named(tiny: Path) -> None:
-    with pytest.raises(UserError, match=r"did you mean 'nyud-full-mtl_baseline'\?"):
+    with pytest.raises(UserError, match=r"did you mean 'nyud-full-mtl_baseline'"):
         stale_work(Project(tiny), ["nyud-full-mtl_baselin"])
 
 

@@ -86,7 +86,10 @@ def test_a_download_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.Monke
     mapping = down / "mappings" / "cityscapes_settings" / "onelabel.pth"
     mapping.parent.mkdir(parents=True)
     mapping.write_text("0\t10\n1\t01\n")
-    masks = replace(cityscapes_folder.MASKS, files=(Publication("mappings/cityscapes_settings/onelabel.pth", "unused"),))
+    masks = replace(
+        cityscapes_folder.MASKS,
+        files=(Publication("mappings/cityscapes_settings/onelabel.pth", "https://raw.githubusercontent.com/unused"),),
+    )
     monkeypatch.setattr(cityscapes_folder, "BENCHMARK", replace(benchmark("cityscapes"), masks=masks))
     monkeypatch.setenv("DMTL_DOWNLOADS", str(down))
     data = Data(source="download", size=(32, 64), train=None, val=None)

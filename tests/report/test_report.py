@@ -87,7 +87,7 @@ def test_a_task_without_a_valid_test_label_has_no_score(project: Project, withou
         for stage in ("final", "initial"):
             if content["metrics"][stage]:
                 content["metrics"][stage]["semseg"]["miou"] = without
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(content | {"cell": cell}))
     write_report(for_report(project), project.paths, _costs)
     entries = _entries(project)
     for method in ("diffusion_feature", "diffusion_prediction", "single_task"):

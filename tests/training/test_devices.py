@@ -11,12 +11,12 @@ import pytest
 import torch
 import yaml
 from helpers.project import ROOT
+from safetensors.torch import load_file
 
 from dmtl.config import IMAGENET, Project
 from dmtl.data.loading import EpochBatches, TrainingBatches, TrainingSet
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
-from dmtl.models import load_model
 from dmtl.training.devices import launched
 
 CELL = "nyud-onelabel-diffusion_feature"
@@ -41,7 +41,7 @@ def test_two_processes_equal_one(tiny: Path, tmp_path: Path, dtype: str, toleran
     assert alone.shape == shared.shape
     assert len(alone) == 20
     np.testing.assert_allclose(shared[:, :-1], alone[:, :-1], rtol=tolerance)  # the last is the gradient's norm
-    weights, same = (load_model(Project(folder).paths.model(CELL)).state_dict() for folder in folders)
+    weights, same = (load_file(Project(folder).paths.model(CELL) / "model.safetensors") for folder in folders)
     for name, weight in weights.items():
         torch.testing.assert_close(same[name], weight, rtol=10 * tolerance, atol=10 * tolerance)
 
