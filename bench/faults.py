@@ -155,7 +155,9 @@ def in_namespace(way: Way, stage: str, project: Path, before: tuple[str, ...], a
     said = [line for line in (notes / "said").read_text().splitlines() if line.strip() and not line.startswith("note:")]
     if (notes / "status").read_text().strip() == "0":
         return "it ended as if all were well"
-    if (stage != "launch" and len(said) != 1) or not any("error: " in line and reason in line for line in said):
+    if (stage != "launch" and len(said) != 1) or not any(
+        "error: " in line and (reason in line or "free" in line) for line in said
+    ):
         return f"it says {said[-5:]}"
     if half := (notes / "half").read_text().split():
         return f"half-written files are left: {half}"

@@ -7,31 +7,27 @@ many seconds of processor time. Prints the number of files that were read; a fil
 
 import argparse
 import gzip
-import io
 import multiprocessing
 import resource
 import shutil
 import sys
-import tarfile
 import tempfile
 import time
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import scipy.io
 import torch
 import yaml
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+import fuzz_files as files  # noqa: E402
 from helpers.narrow_resnet import narrow_backbones  # noqa: E402
 from helpers.project import tiny_params, write_project  # noqa: E402
 from helpers.stages import run  # noqa: E402
@@ -126,22 +122,22 @@ class Good:
                 [weights[: _head(weights) + 2000], weights],
                 lambda content, folder: _model(description, content, folder),
             ),
-            "statistics": ([self.read(statistics), _stored(statistics)], _at("x.npz", load_per_image)),
-            "gallery": ([self.read(gallery), _stored(gallery)], _at("x.npz", load_gallery)),
+            "statistics": ([self.read(statistics), files.unpacked_npz(statistics)], _at("x.npz", load_per_image)),
+            "gallery": ([self.read(gallery), files.unpacked_npz(gallery)], _at("x.npz", load_gallery)),
             "result": ([self.read(result)], _at("x.json", lambda path: read_result(path, CELL))),
             "history": ([self.read(self.model / "history.json")], _at("x.json", read_history)),
             "manifest": ([self.read(self.project / "data/raw/demo/pascal.json")], _at("x.json", read_manifest)),
             "measurements": ([measured], _at("x.json", read_hardware)),
-            "checkpoint": ([_checkpoint()], _resume),
+            "checkpoint": ([files.checkpoint()], _resume),
             "params.yaml": ([self.read(self.project / "params.yaml")], lambda content, folder: self._params(content, folder)),
             "yaml": ([b"a: &a [1, 2, {b: c}]\nd: *a\ne: {<<: {f: 1}}\n"], _at("x.yaml", load_yaml)),
-            "mat": (_mats(), _at("x.mat", lambda path: load_mat(path, "x"))),
-            "hdf5 mat": ([_labeled(self.folder)], _frame),
-            "pictures": (_pictures(), _picture),
-            "npy": (_npys(), _at("x.npy", lambda path: load_npy(path, (4, 4)))),
-            "archives": (_archives(), _unpacked),
-            "archives in gzip": (_archives()[:1], lambda content, folder: _unpacked(gzip.compress(content, 1), folder)),
-            "mappings": (_mappings(), _at("x.pth", read_mapping)),
+            "mat": (files.mats(), _at("x.mat", lambda path: load_mat(path, "x"))),
+            "hdf5 mat": ([files.labeled_mat(self.folder)], _frame),
+            "pictures": (files.pictures(), _picture),
+            "npy": (files.npys(), _at("x.npy", lambda path: load_npy(path, (4, 4)))),
+            "archives": (files.archives(), _unpacked),
+            "archives in gzip": (files.archives()[:1], lambda content, folder: _unpacked(gzip.compress(content, 1), folder)),
+            "mappings": (files.mappings(), _at("x.pth", read_mapping)),
             "lists": ([b"a\nb.png\n# c\n\nd\n"], _list),
             "pascal tree": ([b"2008_000001\n2008_000002\n"], _pascal),
         }
@@ -182,69 +178,16 @@ def _model(description: bytes, weights: bytes, folder: Path) -> None:
     load_model(folder)
 
 
-def _stored(path: Path) -> bytes:
-    """An npz whose arrays are not packed, so that an edit reaches them; their checksums are left out of account."""
-    with np.load(path) as arrays:
-        file = io.BytesIO()
-        np.savez(file, **dict(arrays))
-    return file.getvalue()
-
-
-def _checkpoint() -> bytes:
-    fingerprint, file = Fingerprint({}, "a", "b"), io.BytesIO()
-    state = {"model": {"x": torch.ones(2, 3)}, "optimiser": {"state": {0: {"exp_avg": torch.ones(3)}}}, "balance": {}}
-    state |= {"history": [{"epoch": 1}], "fingerprint": fingerprint.value, "made_of": {"a": "b"}}
-    torch.save(state | {"position": {"network": 0, "epoch": 0, "batch": 0, "losses": {}}}, file)
-    return file.getvalue()
-
-
 def _resume(content: bytes, folder: Path) -> None:
     with ResumeState(folder, "demo/x", Fingerprint({}, "a", "b")) as resume:
         (resume.folder / "checkpoint.pt").write_bytes(content)
         resume.load()
 
 
-def _mats() -> list[bytes]:
-    part = np.array([(np.array(["head"]), np.ones((2, 2)))], dtype=[("part_name", "O"), ("mask", "O")])
-    contents = []
-    for packed in (False, True):
-        for value in (np.eye(4), part, np.array([[part], [np.eye(2)]], object), "text"):
-            file = io.BytesIO()
-            scipy.io.savemat(file, {"x": value}, do_compression=packed)
-            contents.append(file.getvalue())
-    return contents
-
-
-def _labeled(folder: Path) -> bytes:
-    with h5py.File(folder / "labeled.mat", "w") as file:
-        for name, (shape, (*_, dtype)) in mat.FRAMES.items():
-            file.create_dataset(
-                name, (1, *shape), dtype, chunks=(1, *shape), compression="gzip", data=np.ones((1, *shape), dtype)
-            )
-    return (folder / "labeled.mat").read_bytes()
-
-
 def _frame(content: bytes, folder: Path) -> None:
     (folder / mat.LABELED).write_bytes(content)
     scipy.io.savemat(folder / mat.CLASSES40, {"mapClass": np.ones((1, 894), np.uint8)})
     mat.read(folder, "nyu0001", (32, 48))
-
-
-def _pictures() -> list[bytes]:
-    contents = []
-    rgb, exif = np.random.default_rng(0).integers(0, 255, (9, 11, 3), np.uint8), Image.Exif()
-    exif[0x0112] = 6
-    kinds: dict[str, dict[str, Any]] = {"PNG": {}, "JPEG": {"exif": exif}, "GIF": {}, "TIFF": {"compression": "tiff_lzw"}}
-    kinds |= {"BMP": {}, "WEBP": {}, "PPM": {}}
-    for kind, options in kinds.items():
-        for mode in ("RGB", "L", "P"):
-            file = io.BytesIO()
-            try:
-                Image.fromarray(rgb).convert(mode).save(file, kind, **options)
-            except (OSError, ValueError):
-                continue
-            contents.append(file.getvalue())
-    return contents
 
 
 def _picture(content: bytes, folder: Path) -> None:
@@ -261,28 +204,6 @@ def _picture(content: bytes, folder: Path) -> None:
         raise failed[0]
 
 
-def _npys() -> list[bytes]:
-    contents = []
-    for array in (np.ones((4, 4), "<f4"), np.asfortranarray(np.ones((4, 4))), np.ones((4, 4), "u1")):
-        file = io.BytesIO()
-        np.save(file, array)
-        contents.append(file.getvalue())
-    return contents
-
-
-def _archives() -> list[bytes]:
-    tar, packed = io.BytesIO(), io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as made:
-        for name in ("a/b.txt", "é" * 120):
-            info = tarfile.TarInfo(name)
-            info.size = 700
-            made.addfile(info, io.BytesIO(bytes(700)))
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as zipped:
-        zipped.writestr("a/b.txt", bytes(700))
-        zipped.writestr("c", b"x")
-    return [tar.getvalue(), packed.getvalue()]
-
-
 def _unpacked(content: bytes, folder: Path) -> None:
     (folder / "in").mkdir()
     (folder / "in" / "x.tar").write_bytes(content)
@@ -291,15 +212,6 @@ def _unpacked(content: bytes, folder: Path) -> None:
     finally:
         assert [path.name for path in folder.iterdir()] == ["in"], "it wrote outside"
         assert {path.name for path in (folder / "in").iterdir()} <= {"x.tar", "tree", ".tree.lock"}, "something is left"
-
-
-def _mappings() -> list[bytes]:
-    npy, rows, labels, old = (io.BytesIO() for _ in range(4))
-    np.save(npy, {"semseg": ["a", "b"], "depth": ["c"], "normals": ["d"]}, allow_pickle=True)  # type: ignore[arg-type]
-    torch.save({"2008_1": [1, 0, 0, 1, 0], "2008_2": [0, 1, 0, 0, 0]}, rows)
-    torch.save({"labels_weights": torch.eye(3)}, labels)
-    torch.save({"labels_weights": torch.eye(3)}, old, _use_new_zipfile_serialization=False)
-    return [npy.getvalue(), rows.getvalue(), labels.getvalue(), old.getvalue(), b"1\t100\n2\t011\n"]
 
 
 def _list(content: bytes, folder: Path) -> None:
