@@ -7,7 +7,7 @@ memory before torch 2.10 (CVE-2026-24747).
 """
 
 import io
-import pickle  # nosec B403: read by `_Reader`, which calls nothing
+import pickle  # nosec B403
 import re
 import reprlib
 import struct

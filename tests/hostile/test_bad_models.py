@@ -337,6 +337,18 @@ CHECKPOINTS: dict[str, object] = {
 }
 
 
+@pytest.mark.parametrize("made_of", [None, [1], {1: 2}, {"a": None}], ids=str)
+def test_a_checkpoint_of_another_configuration(tmp_path: Path, made_of: object) -> None:
+    from dmtl.errors import UserError
+    from dmtl.training.checkpoint import ResumeState
+    from dmtl.training.fingerprint import Fingerprint
+
+    with ResumeState(tmp_path, "demo/x", Fingerprint({}, "a", "b")) as resume:
+        torch.save({"fingerprint": "another", "made_of": made_of}, resume.folder / "checkpoint.pt")
+        with pytest.raises(UserError, match=r"is of another configuration.*: delete"):
+            resume.load()
+
+
 @pytest.mark.parametrize("change", CHECKPOINTS.values(), ids=CHECKPOINTS)
 def test_checkpoints(tmp_path: Path, change: object) -> None:
     from dmtl.errors import UserError
