@@ -8,6 +8,7 @@ commit. Prints how often that was so.
 
 import argparse
 import hashlib
+import itertools
 import os
 import random
 import shutil
@@ -57,11 +58,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         way = Way(Path(folder))
         for kind in arguments.kinds or KINDS:
-            told: dict[str, list[str]] = {}
-            for name, fault in KINDS[kind](way, arguments.kills):
-                told.setdefault(name, []).append(fault)
-            for name, faults in told.items():
-                print(f"{kind} {name}: {faults.count('')} of {len(faults)}", *filter(None, faults), sep="\n    ", flush=True)
+            for name, faults in itertools.groupby(KINDS[kind](way, arguments.kills), lambda found: found[0]):
+                said = [fault for _, fault in faults]
+                print(f"{kind} {name}: {said.count('')} of {len(said)}", *filter(None, said), sep="\n    ", flush=True)
 
 
 class Way:
@@ -112,7 +111,7 @@ def kills(way: Way, count: int) -> Iterator[tuple[str, str]]:
             process = begin(project, command)
             time.sleep(random.Random(f"{stage}{trial}").uniform(0.2, 1.0) * way.seconds[stage])
             process.kill()
-            process.communicate()
+            process.communicate(timeout=LONGEST)  # waits for all that it had started
             yield stage, way.again(project, stage)
             shutil.rmtree(project)
 
