@@ -227,8 +227,12 @@ def one_killed(project: Path, command: tuple[str, ...], may_go_on: bool = False)
         time.sleep(0.02)
     if process.poll() is not None:
         return "no working process was seen"
-    time.sleep(1)
-    os.kill(workers[-1], signal.SIGKILL)
+    time.sleep(0.2)
+    try:
+        os.kill(workers[-1], signal.SIGKILL)
+    except ProcessLookupError:
+        process.communicate(timeout=LONGEST)
+        return "its work was over too soon"
     begun = time.monotonic()
     said, _ = process.communicate(timeout=LONGEST)
     lines = [line for line in said.splitlines() if line.startswith("error: ")]
