@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from dmtl.errors import nearest
+from dmtl.errors import in_one_line, nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
         unknown = text.partition("unrecognized arguments: ")[2].split()
         if unknown and unknown[0].startswith("--"):
             text += f"; {nearest(unknown[0], self._option_string_actions)}"
-        print(f"error: {text[:400]} ('{self.prog} --help' lists what there is)", file=sys.stderr)
+        print(f"error: {in_one_line(text[:400])} ('{self.prog} --help' lists what there is)", file=sys.stderr)
         raise SystemExit(2)
 
     def parse_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]

@@ -29,6 +29,7 @@ WHAT_A_DISK_SAYS = {
     errno.EISDIR,
     errno.ENAMETOOLONG,
 }
+LONGEST = 1000  # letters of a message
 STOPPED = {128 + signal.SIGTERM: "SIGTERM", 128 + signal.SIGINT: "Ctrl-C"}  # exit status -> what it was
 
 
@@ -43,7 +44,7 @@ def one_line_errors() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_one_line(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     except ModuleNotFoundError as error:
         if (extra := extra_with(error.name or "")) is None:
@@ -57,7 +58,10 @@ def one_line_errors() -> Iterator[None]:
         if error.errno not in WHAT_A_DISK_SAYS:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror}: free the disk, or mend the folder or what may be done there", file=sys.stderr)
+        print(
+            f"error: {in_one_line(where)}{error.strerror}: free the disk, or mend the folder or what may be done there",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         _say_stopped(128 + signal.SIGINT)
@@ -69,6 +73,17 @@ def one_line_errors() -> Iterator[None]:
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+def in_one_line(message: object) -> str:
+    """A message whose control characters, which a strange file's name may hold, are told and not obeyed by the terminal.
+
+    Of one that is longer than anybody reads, such as of a name of a million letters, the middle is left out.
+    """
+    text = str(message)
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 :]}"
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: repr(match[0])[1:-1], text)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -96,6 +111,6 @@ def extra_with(module: str) -> str | None:
 def nearest(word: str, known: Iterable[object], most: int = 1) -> str:
     """What the user may have meant by `word`: the `most` nearest of `known`, or all of them."""
     names = sorted(str(name) for name in known)
-    close = difflib.get_close_matches(word, names, n=most, cutoff=0.5)
+    close = difflib.get_close_matches(word[:200], names, n=most, cutoff=0.5)
     meant = " or ".join(f"'{name}'" for name in close)
     return f"did you mean {meant}?" if close else f"valid: {', '.join(names) or 'none'}"

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -39,7 +40,7 @@ class Pool:
     def __init__(self, processes: int, advice: str = "Close other programs and run it again", ahead: int = AHEAD) -> None:
         # Spawned, not forked: a fork would inherit torch's threads and locks, and can hang.
         context = multiprocessing.get_context("spawn")
-        self._executor = ProcessPoolExecutor(processes, context) if processes else None
+        self._executor = ProcessPoolExecutor(processes, context, _end_with_parent) if processes else None
         self._ahead = max(1, ahead * processes)
         self._waiting: deque[Future[Any]] = deque()
         self._advice = advice
@@ -84,6 +85,18 @@ class Pool:
             self._executor.shutdown(cancel_futures=error is not None)
         if isinstance(error, BrokenProcessPool):
             raise UserError(f"a working process was killed: is the memory full? {self._advice}") from None
+
+
+def _end_with_parent() -> None:
+    """Ends this working process with the one that started it: after a kill -9 of that it would wait for work without end."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a pool started it
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def processes_for(items: int) -> int:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +40,19 @@ def test_a_killed_process_is_named() -> None:
 def test_a_pool_says_what_to_do_when_a_process_is_killed() -> None:
     with pytest.raises(UserError, match=r"was killed: is the memory full\? Take fewer"), Pool(1, "Take fewer") as pool:
         pool.submit(_square, 8).result()
+
+
+def test_no_working_process_outlives_the_one_that_started_it() -> None:
+    """As after a kill -9: whoever waits for its output waits for all that hold it."""
+    script = "import os\nfrom dmtl.parallel import Pool\nwith Pool(2) as pool:\n    pool.submit(os.getpid).result()\n"
+    script += "    print('working', flush=True)\n    input()\n"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "working\n"
+        process.kill()
+        process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("processes", [0, 1, 2])

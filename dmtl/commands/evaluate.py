@@ -9,7 +9,6 @@ from dmtl.benchmarks import benchmark, benchmark_names
 from dmtl.commands.shared import scores
 from dmtl.commands.shared.precision import add_precision
 from dmtl.errors import UserError
-from dmtl.files import read_json
 from dmtl.stage import add_project, project_of
 
 
@@ -31,19 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    project = project_of(arguments)
-    name = arguments.benchmark or read_json(arguments.model / "model.json").get("benchmark")
-    if name is None:
-        raise UserError(f"{arguments.model / 'model.json'} does not say its benchmark: name it with --benchmark")
-    benchmark(name)  # an unknown name ends before any work
+    project, folder, precision = project_of(arguments), arguments.model, arguments.precision
+    if arguments.benchmark:
+        benchmark(arguments.benchmark)  # an unknown name ends before any work
     from dmtl.data.shards import Shard
     from dmtl.evaluation.evaluate import Share, evaluate
     from dmtl.inference.folding import load_for_inference
     from dmtl.models import read_description
 
-    shard = Shard(project.paths.shard(name, "val"))
-    folder, precision = arguments.model, arguments.precision
     description, share = read_description(folder), Share.parse(arguments.share)
+    name = arguments.benchmark or description.get("benchmark")
+    if name is None:
+        raise UserError(f"{folder / 'model.json'} does not say its benchmark: name it with --benchmark")
+    benchmark(name)
+    shard = Shard(project.paths.shard(name, "val"))
     images = evaluate(
         load_for_inference(folder, precision), shard, description, share, arguments.save_predictions, arguments.processes
     )

@@ -2,23 +2,22 @@
 
 import argparse
 
-from dmtl.errors import UserError
+from dmtl.arguments import number
 from dmtl.stage import add_project, project_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", nargs="+", default=[], metavar="CELL", help="only these, such as '*-diffusion_feature'")
-    parser.add_argument("--minutes", type=float, default=10, help="no measurement begins after so many (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="that each thing is timed (%(default)s)")
+    parser.add_argument(
+        "--minutes", type=number(0, 10_000, above=True), default=10, help="no measurement begins after so many (%(default)s)"
+    )
+    parser.add_argument("--seconds", type=number(0, 600, above=True), default=1.0, help="that each thing is timed (%(default)s)")
     parser.add_argument("--scale", default="paper", help="whose sizes and recipes are measured (%(default)s)")
     parser.add_argument("--show", action="store_true", help="print what was measured before, and measure nothing")
     add_project(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    for option in ("minutes", "seconds"):
-        if not getattr(arguments, option) > 0:
-            raise UserError(f"--{option} {getattr(arguments, option):g}: give a number above 0")
     from dmtl.hardware.machine import device_at_hand
     from dmtl.hardware.measure import measure
     from dmtl.hardware.plan import missing, works

@@ -4,7 +4,7 @@ A file that an earlier version wrote may lack what is None by default here; what
 """
 
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -183,6 +183,48 @@ def _differing(name: str, said: Any, trained: Any) -> list[tuple[str, Any, Any]]
     return [] if said == trained else [(name, said, trained)]
 
 
+Failed = Annotated[dict[Literal["failed"], str], Field(min_length=1)]
+Measure = Annotated[float, Field(ge=0, le=1e12)]
+
+
+class MeasuredDevice(Record):
+    """The device that was measured."""
+
+    name: Short
+    type: Short
+    torch: Short | None = None
+    dmtl: Short | None = None
+
+
+class MeasuredStep(Record):
+    """A training step of each network of a method: `parts` and `outside_ms` in ms, `memory_mb` None where nothing tells it."""
+
+    parts: dict[Short, Measure]
+    outside_ms: Measure | None = None
+    tflop: Measure | None = None
+    memory_mb: Measure | None = None
+    batch: Positive
+
+
+class MeasuredImage(Record):
+    """An image that was predicted."""
+
+    ms: Measure
+    memory_mb: Measure | None = None
+
+
+class Hardware(Record):
+    """reports/hardware/<device>.json: what `dmtl hardware` measured, or why it could not."""
+
+    device: MeasuredDevice
+    scale: Name
+    settings: Short | None = None
+    peaks: dict[Short, Measure | Failed]
+    loading: dict[Name, dict[Annotated[str, Field(pattern=r"^[0-9]{1,4}$")], Measure] | Failed]
+    steps: dict[Short, MeasuredStep | Failed]
+    images: dict[Short, MeasuredImage | Failed]
+
+
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
@@ -218,6 +260,20 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     content = read_json(path)
     checked_record(path, content, Manifest)
+    return content
+
+
+def read_hardware(path: Path) -> dict[str, Any]:
+    """What was measured on a device, as it was written, after `Hardware` has looked at it.
+
+    Raises:
+        UserError: it is damaged, or no record of measurements.
+    """
+    content = read_json(path)
+    try:
+        validated(Hardware, content, "content")
+    except UserError as error:
+        raise UserError(f"{path} is no record of 'dmtl hardware' ({error}): delete it and measure again") from None
     return content
 
 

@@ -7,7 +7,8 @@ import torch
 
 from dmtl import __version__
 from dmtl.config import Project
-from dmtl.files import digest, read_json, write_json
+from dmtl.config.records import read_hardware
+from dmtl.files import digest, write_json
 from dmtl.hardware.machine import as_file_name, name_of
 from dmtl.report.measured import folder_of
 
@@ -35,7 +36,7 @@ class Record:
             "scale": scale,
             "settings": digest({key: project.params.get(key) for key in WATCHED})[:12],
         }
-        kept = read_json(self.file) if self.file.is_file() else {}
+        kept = read_hardware(self.file) if self.file.is_file() else {}
         same = all(kept.get(key) == value for key, value in head.items())
         self.content: dict[str, Any] = head | {part: (kept.get(part, {}) if same else {}) for part in PARTS}
 

@@ -120,6 +120,8 @@ def their_name(name: str) -> str:
 
 
 def _read(file: Path) -> dict[str, Tensor]:
+    if file.exists() and not file.is_file():
+        raise UserError(f"{file} is no file: name the released checkpoint, a .pth file")
     try:
         with warnings.catch_warnings(action="ignore"):  # torch's, of a foreign pickle: the user is told in one line
             content: Any = torch.load(file, map_location="cpu", weights_only=True)

@@ -166,7 +166,9 @@ def _device(name: str | None) -> torch.device:
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.zeros(1, device=name).device
+        one = torch.ones(1, device=name)
+        one.item()  # what computes nothing, such as 'meta', has no values
+        return one.device
     except (RuntimeError, AssertionError) as error:  # torch raises the latter where it was built without CUDA
         raise UserError(f"device '{name}' cannot be used ({' '.join(str(error).split())[:160]}): try cpu") from None
 

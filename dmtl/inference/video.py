@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from dmtl.errors import UserError
 from dmtl.files import replacing
 from dmtl.inference.prediction import Prediction
 from dmtl.inference.predictor import Predictor
+from dmtl.reading.images import MOST_PIXELS
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+# A file may be a list that leads to other files or addresses, whatever its name: no such format, and nothing but files.
+ALLOWED = {"format_whitelist": "avi,m4v,matroska,webm,mov,mp4,mpeg,mpegts,mpegvideo", "protocol_whitelist": "file"}
 DEFAULT_RATE = 25  # frames a second, of files that do not say
 
 
@@ -49,7 +51,7 @@ def predict_video(path: Path, predictor: Predictor, folder: Path, batch: int = 1
     written = {name: folder / f"{name}.mp4" for name in names}
     try:
         with ExitStack() as stack:
-            source = stack.enter_context(av.open(str(path)))
+            source = stack.enter_context(av.open(str(path.absolute()), options=ALLOWED))
             if not source.streams.video:
                 raise UserError(f"{path} holds no video")
             about = source.streams.video[0]
@@ -111,5 +113,5 @@ def _predictions(frames: Any, predictor: Predictor, name: str, batch: int) -> It
 
 
 def _require_size(path: Path, width: int, height: int) -> None:
-    if width * height > (limit := Image.MAX_IMAGE_PIXELS or 0):
-        raise UserError(f"{path} has frames of more than {limit / 1e6:.0f} million pixels: make it smaller")
+    if width * height > MOST_PIXELS:
+        raise UserError(f"{path} has frames of more than {MOST_PIXELS / 1e6:.0f} million pixels: make it smaller")

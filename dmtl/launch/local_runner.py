@@ -6,6 +6,7 @@ those of `python stages/<stage>.py CELL`, whatever the number of workers.
 
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -180,7 +181,9 @@ class LocalRunner:
             return ""
         if status < 0:
             return f"killed {tries} times ({signal.Signals(-status).name}): is the memory full?"
-        return f"{tail(log)} (all that it said: {log})"
+        if line := tail(log):
+            return f"{line} (all that it said: {log})"
+        return f"it said nothing; {shutil.disk_usage(log.parent).free >> 20} MiB are free on the disk of {log.parent}"
 
     def _begin(self, process: ForkServerProcess) -> None:
         try:

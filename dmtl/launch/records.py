@@ -116,7 +116,7 @@ def commit(project: Project, stages: list[Stage]) -> "subprocess.Popen[str]":
         fcntl.flock(held, fcntl.LOCK_EX)  # until the last process that has it open ends, though this one be killed before
         command = [sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *(address(*named) for named in stages)]
         return subprocess.Popen(
-            ["sh", "-c", COMMIT, "sh", str(copy), *command],
+            ["/bin/sh", "-c", COMMIT, "sh", str(copy), *command],
             cwd=project.paths.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

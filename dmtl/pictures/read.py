@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from dmtl.errors import UserError
+from dmtl.errors import UserError, in_one_line
 from dmtl.reading.images import TooManyPixels, opened
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # taken from folders
@@ -74,8 +74,8 @@ def image_or_problem(path: Path) -> np.ndarray | str:
 
 
 def printable(text: object) -> str:
-    """Text with `?` for what of a file's name is no UTF-8 (Python's surrogates), which nothing can print or draw."""
-    return str(text).encode("utf-8", "replace").decode("utf-8")
+    """Text of one line with `?` for what of a file's name is no UTF-8 (Python's surrogates), which nothing can print or draw."""
+    return in_one_line(str(text).encode("utf-8", "replace").decode("utf-8"))
 
 
 def upright_rgb(image: Image.Image) -> np.ndarray:

@@ -7,7 +7,7 @@ memory before torch 2.10 (CVE-2026-24747).
 """
 
 import io
-import pickle
+import pickle  # nosec B403
 import re
 import reprlib
 import struct
@@ -44,6 +44,7 @@ def read_mapping(path: Path, benchmark: Benchmark | None = None) -> LabelMask:
             other than 0 and 1, an id twice or one without any label, or names a function or class that these forms do not need.
     """
     try:
+        must(path.is_file() or not path.exists() or path.is_dir(), "is no file")  # a pipe would be waited for without end
         with open(path, "rb") as file:
             data = file.read(_MOST_BYTES + 1)
         must(len(data) <= _MOST_BYTES, f"not a mapping: larger than {_MOST_BYTES >> 20} MB")

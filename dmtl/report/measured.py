@@ -8,8 +8,7 @@ from statistics import median
 from typing import Any
 
 from dmtl.config import Cell
-from dmtl.errors import UserError
-from dmtl.files import read_json
+from dmtl.config.records import read_hardware
 from dmtl.report.columns import TRAIN_MEMORY
 from dmtl.report.costs import CostReport, Costs, cost_report
 from dmtl.report.table_cells import CostOf
@@ -121,9 +120,7 @@ def load_measured(root: Path) -> Measured | None:
     """
     records = []
     for file in sorted(folder_of(root).glob("*.json")):
-        content = read_json(file)
-        if not {"device", "scale", "peaks", "loading", "steps", "images"} <= content.keys():
-            raise UserError(f"{file} is no record of 'dmtl hardware': delete it and measure again")
+        content = read_hardware(file)
         if content["scale"] == "paper" and content["steps"]:
             records.append(Measured(content))
     return max(records, key=lambda record: (record.on_gpu, len(record.content["steps"])), default=None)

@@ -101,8 +101,8 @@ class ResumeState:
             raise UserError(f"{self._file} is damaged ({fault}): delete {self.folder} to train anew")
         return state
 
-    def _differences(self, theirs: dict[str, str]) -> str:
-        ours = self._fingerprint.flat()
+    def _differences(self, made_of: Any) -> str:
+        ours, theirs = self._fingerprint.flat(), {str(k): str(v) for k, v in made_of.items()} if isinstance(made_of, dict) else {}
         keys = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
         differences = ", ".join(f"{key} {theirs.get(key, 'none')[:12]}, not {ours.get(key, 'none')[:12]}" for key in keys[:3])
         return f" ({differences}{' and more' if len(keys) > 3 else ''})" if keys else ""

@@ -52,7 +52,10 @@ def test_a_cell_is_measured_and_gone_on_with(tiny: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(("--minutes", "0"), "--minutes 0: give a number above 0"), (("--rows", "nonsense"), "--rows nonsense: no cell")],
+    [
+        (("--minutes", "0"), "--minutes: '0': give a number above 0 up to 10000"),
+        (("--rows", "nonsense"), "--rows nonsense: no cell"),
+    ],
 )
 def test_a_mistake_is_told_in_a_line(tiny: Path, options: tuple[str, ...], says: str) -> None:
     said = run(tiny, "-m", "dmtl", "hardware", "--scale", "demo", *options, expect=2)
@@ -68,7 +71,11 @@ def test_what_fails_is_noted_and_the_rest_goes_on(tiny: Path) -> None:
         raise KeyboardInterrupt
 
     record = Record(Project(tiny, "demo"), CPU)
-    todo = [Work("steps", "a", too_large), Work("steps", "b", lambda: {"parts": {"all": 1.0}}), Work("steps", "c", stopped)]
+    todo = [
+        Work("steps", "a", too_large),
+        Work("steps", "b", lambda: {"parts": {"all": 1.0}, "batch": 1}),
+        Work("steps", "c", stopped),
+    ]
     assert not measure(todo, record, 1.0)
     assert record.content["steps"]["a"] == {"failed": "OutOfMemoryError: CUDA out of memory. Tried to allocate"}
     again = Record(Project(tiny, "demo"), CPU)

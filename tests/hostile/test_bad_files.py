@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import resource
 import struct
 import tarfile
@@ -194,6 +195,10 @@ MATS: dict[str, bytes] = {
     "that unpacks to 512 MiB": MAT_HEAD + _element(15, zlib.compress(bytes(1 << 28) * 2, 1)),
     "that unpacks to nothing": MAT_HEAD + _element(15, zlib.compress(b"")),
     "packed and damaged": MAT_HEAD + _element(15, b"\x78\x9c" + b"\xff" * 40),
+    "numbers of no type": MAT_HEAD + _matrix(6, (1, 1), struct.pack("<I", 4 << 16 | 0xA810) + b"head"),
+    "numbers of a type that holds none": MAT_HEAD + _matrix(6, (1, 1), _element(8, bytes(8))),
+    "numbers that are a matrix": MAT_HEAD + _matrix(6, (1, 1), _element(14, bytes(8))),
+    "of class 0": MAT_HEAD + _matrix(0, (1, 1), _element(2, b"\x01")),
     "without a class": MAT_HEAD + _element(14, _element(6, b"")),
 }
 
@@ -224,8 +229,8 @@ def test_good_mat_files_are_read(tmp_path: Path) -> None:
 def _frames(change: Callable[[h5py.File, Path], object]) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         with h5py.File(folder / mat.LABELED, "w") as file:
-            for name, (shape, kind) in mat.FRAMES.items():
-                file.create_dataset(name, (1, *shape), {"u": np.uint16, "f": np.float32}[kind], chunks=(1, *shape))
+            for name, (shape, types) in mat.FRAMES.items():
+                file.create_dataset(name, (1, *shape), types[-1], chunks=(1, *shape))
             change(file, folder)
 
     return make
@@ -245,6 +250,7 @@ LABELED: dict[str, Callable[[Path], None]] = {
     "huge": _frames(lambda f, p: _replaced(f, "images", (1, 3, 1 << 20, 1 << 20), np.uint8, chunks=(1, 1, 1024, 1024))),
     "huge chunks": _frames(lambda f, p: _replaced(f, "images", (1449, 3, 640, 480), np.uint8, chunks=(1449, 3, 640, 480))),
     "floats": _frames(lambda f, p: _replaced(f, "labels", (1, 640, 480), np.float32)),
+    "images of 16 bits": _frames(lambda f, p: _replaced(f, "images", (1, 3, 640, 480), np.uint16)),
     "no frames": _frames(lambda f, p: _replaced(f, "images", (0, 3, 640, 480), np.uint8)),
     "texts": _frames(lambda f, p: _replaced(f, "images", (1,), h5py.string_dtype())),
     "no HDF5": lambda folder: (folder / mat.LABELED).write_bytes(b"MATLAB") and None,
@@ -360,6 +366,29 @@ MAPPINGS: dict[str, bytes] = {
 def test_mappings(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pth").write_bytes(content)
     assert "x.pth" in _one_line(lambda: read_mapping(tmp_path / "x.pth"))
+
+
+@pytest.mark.parametrize("command", [("mapping", "x.pth"), ("import-official", "x.pth", "--out", "out")], ids=lambda c: c[0])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, command: tuple[str, ...]) -> None:
+    os.mkfifo(tmp_path / "x.pth")
+    assert "is no file" in refused(tmp_path, *command)
+
+
+VIDEOS: dict[str, bytes] = {
+    "empty": b"",
+    "a list of another file": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+    "a list of files": b"ffconcat version 1.0\nfile /etc/passwd\n",
+    "an address": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    "a picture": _png(64, 64, bytes(64 * 193)),
+}
+
+
+@pytest.mark.parametrize("content", VIDEOS.values(), ids=VIDEOS)
+def test_videos(whole: Path, tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("av", reason="the extra video (PyAV) is not installed")
+    folder = copied(whole, tmp_path / "project")
+    (folder / "x.mp4").write_bytes(content)
+    assert "x.mp4" in refused(folder, "predict", "x.mp4", "--model", MODEL, "--out", "out", "--processes", "0")
 
 
 MANIFESTS: dict[str, Edit] = {

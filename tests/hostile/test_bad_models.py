@@ -1,6 +1,10 @@
 """Model folders, checkpoints and what an evaluation wrote, each with one thing changed."""
 
+import io
 import json
+import struct
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +125,39 @@ def test_models(whole: Path, tmp_path: Path, edit: Edit) -> None:
     refused(folder, *EVALUATE)
 
 
+@pytest.mark.parametrize("benchmark", [["pascal"], {"a": 1}, 3, True, "", "../x", "pascl", None], ids=str)
+def test_the_benchmark_that_a_model_names(whole: Path, tmp_path: Path, benchmark: object) -> None:
+    folder = copied(whole, tmp_path / "project")
+    with_value(JSON, "benchmark", benchmark)(folder)
+    refused(folder, "evaluate", MODEL)
+
+
+MEASURED: dict[str, object] = {
+    "device": {"name": "x", "type": "cuda"}, "scale": "paper", "peaks": {"32-true": 1.0}, "loading": {"pascal": {"0": 1.0}},
+    "steps": {"a/b/c": {"parts": {"x": 1.0}, "batch": 1}}, "images": {"a/b/c": {"ms": 1.0}},
+}  # fmt: skip
+HARDWARE: dict[str, bytes] = {
+    **{f"{name}": NOT_JSON[name] for name in ("empty", "cut", "a list", "deep")},
+    **{f"no {key}": json.dumps({k: v for k, v in MEASURED.items() if k != key}).encode() for key in MEASURED},
+    **{
+        f"{key}: {value}"[:50]: json.dumps(MEASURED | {key: value}).encode()
+        for key, value in (
+            ("device", "x"), ("device", {}), ("scale", 3), ("scale", "../x"), ("steps", [1]), ("steps", {"a": "x"}),
+            ("steps", {"a": {"parts": {"x": float("nan")}, "batch": 1}}), ("steps", {"a": {"parts": {"x": "1"}, "batch": 1}}),
+            ("loading", {"pascal": 3}), ("loading", {"pascal": {"a": 1.0}}), ("peaks", {"32-true": -1.0}), ("images", {"a": {}}),
+            ("x", 1),
+        )
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", HARDWARE.values(), ids=HARDWARE)
+def test_measurements(whole: Path, tmp_path: Path, content: bytes) -> None:
+    folder = copied(whole, tmp_path / "project")
+    with_bytes("reports/hardware/x.json", content)(folder)
+    assert "reports/hardware/x.json" in refused(folder, "stages/report.py")
+
+
 def test_a_network_that_was_changed_after_its_training_is_not_scored(whole: Path, tmp_path: Path) -> None:
     """`steps` of a denoiser has no weights of its own, so that another number would go unseen."""
     folder = copied(whole, tmp_path / "project")
@@ -162,7 +199,38 @@ def _array(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Edit:
     return with_npz(STATISTICS, lambda arrays: arrays.__setitem__(name, change(arrays[name])))
 
 
+def _zip(*members: tuple[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in members:
+            packed.writestr(f"{name}.npy", content)
+    return file.getvalue()
+
+
+def _claims(shape: tuple[int, ...], kind: str) -> bytes:
+    """The head of an array without its values."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def _lying(content: bytes) -> bytes:
+    """A zip whose list says 1 byte of its last member."""
+    at = content.rindex(b"PK\x01\x02")
+    return content[: at + 24] + struct.pack("<I", 1) + content[at + 28 :]
+
+
+ZIPS = {
+    "of 400 MiB": _zip(("header", bytes(400 << 20))),
+    "that lies": _lying(_zip(("header", bytes(300 << 20)))),
+    "of 1e12 numbers": _zip(("header", _claims((10**6, 10**6), "<f4"))),
+    "of a text of 1e8 letters": _zip(("header", _claims((), "<U100000000"))),
+    "of objects": _zip(("header", _claims((1,), "|O") + b"\x80\x04.")),
+    "of 1001 arrays": _zip(*((f"a{k}", b"") for k in range(1001))),
+    "of an array twice": _zip(("header", b""), ("header", b"")),
+}
 STATISTICS_EDITS: dict[str, Edit] = {
+    **{name: with_bytes(STATISTICS, content) for name, content in ZIPS.items()},
     **{f"no {name}": with_npz(STATISTICS, lambda a, n=name: a.pop(n)) for name in ("header", "id", "index", "final/semseg")},
     "missing": lambda folder: (folder / STATISTICS).unlink(),
     "empty": with_bytes(STATISTICS, b""),
@@ -232,6 +300,7 @@ def test_results(whole: Path, tmp_path: Path, edit: Edit) -> None:
 
 
 GALLERIES: dict[str, Edit] = {
+    **{name: with_bytes(GALLERY, content) for name, content in ZIPS.items()},
     "empty": with_bytes(GALLERY, b""),
     "no header": with_npz(GALLERY, lambda a: a.pop("header")),
     "no content": with_npz(GALLERY, lambda a: a.pop("content")),
@@ -266,6 +335,18 @@ CHECKPOINTS: dict[str, object] = {
     "a history of text": {"history": "x"},
     "no optimiser": {"optimiser": None},
 }
+
+
+@pytest.mark.parametrize("made_of", [None, [1], {1: 2}, {"a": None}], ids=str)
+def test_a_checkpoint_of_another_configuration(tmp_path: Path, made_of: object) -> None:
+    from dmtl.errors import UserError
+    from dmtl.training.checkpoint import ResumeState
+    from dmtl.training.fingerprint import Fingerprint
+
+    with ResumeState(tmp_path, "demo/x", Fingerprint({}, "a", "b")) as resume:
+        torch.save({"fingerprint": "another", "made_of": made_of}, resume.folder / "checkpoint.pt")
+        with pytest.raises(UserError, match=r"is of another configuration.*: delete"):
+            resume.load()
 
 
 @pytest.mark.parametrize("change", CHECKPOINTS.values(), ids=CHECKPOINTS)

@@ -1,5 +1,6 @@
 """params.yaml, grid.yaml, benchmark.yaml and command lines, each with one thing that nobody can mean."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,10 @@ def test_report(whole: Path, tmp_path: Path, edit: Edit) -> None:
     refused(folder, "stages/report.py")
 
 
+PREDICTS = (
+    ("--task", "nothing"), ("--task", "../x"), ("--alpha", "nan"), ("--batch", "0"), ("--device", "junk"), ("--device", "meta"),
+    ("--device", "cuda:99"),
+)  # fmt: skip
 COMMANDS: tuple[tuple[str, ...], ...] = (
     (),
     ("trian",),
@@ -182,6 +187,14 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("compare", CELL, CELL, "--seed", "9" * 5000),
     ("compare", CELL, CELL),
     ("compare", CELL, "nowhere"),
+    ("hardware", "--minutes", "nan"),
+    ("hardware", "--seconds", "inf"),
+    ("hardware", "--seconds", "0"),
+    ("hardware", "--scale", "../x"),
+    ("hardware", "--rows", "nothing"),
+    ("page",),
+    ("completion", "xsh"),
+    ("data", "--get", "../x"),
     ("cost", "--throughput", "nan"),
     ("cost", "--throughput", "0"),
     ("cost", "--throughput", "-1e13"),
@@ -195,6 +208,11 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("launch", "--gpus-per-cell", "nan"),
     ("launch", "--gpus-per-cell", "1"),
     ("launch", CELL, CELL),
+    ("launch", "-S", "scale"),
+    ("launch", "-S", "scale=../x"),
+    ("launch", "-S", "optim.cagrad.c=nan"),
+    ("launch", "-S", "optm.balance=fixed"),
+    ("launch", "-S", f"optim.balance={'[' * 5000}"),
     ("odsf", "a", "b"),
     ("odsf", "a", "b", "--workers", "0"),
     ("odsf", "a", "b", "--max-dist", "nan"),
@@ -202,6 +220,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("odsf", "a", "b", "--max-dist", "1e9"),
     ("predict", "params.yaml", "--model", "nowhere", "--out", "out"),
     ("predict", "x.png", "--model", MODEL),
+    *(("predict", "x.png", "--model", MODEL, "--out", "out", *more) for more in PREDICTS),
     ("predict", "x.png", "--model", MODEL, "--out", "out", "--processes", "1.5"),
     ("scores",),
     ("scores", "nowhere.npz"),
@@ -308,3 +327,111 @@ def test_own_benchmark(own: Path, tmp_path: Path, edit: Edit) -> None:
     folder = copied(own, tmp_path / "project")
     edit(folder)
     refused(folder, "stages/download.py", "mine")
+
+
+def _listed(content: bytes | None) -> Edit:
+    """The collection as one folder of images with a list of each split, of which that of the training images is `content`."""
+
+    def edit(folder: Path) -> None:
+        root = folder / "images"
+        for split in ("train", "val"):
+            for path in [path for path in (root / split).rglob("*") if path.is_file()]:
+                there = root / path.parent.name / f"{split[0]}{path.name}"
+                there.parent.mkdir(exist_ok=True)
+                path.rename(there)
+        with_value("benchmark.yaml", "collections.here.splits", {"train": "a.txt", "val": "b.txt"})(folder)
+        (root / "b.txt").write_text("v2\n")
+        if content is not None:
+            (root / "a.txt").write_bytes(content)
+
+    return edit
+
+
+LISTS: dict[str, bytes | None] = {
+    "missing": None,
+    "empty": b"",
+    "no UTF-8": "café\n".encode("latin-1"),
+    "NUL": b"a\0b\n",
+    "upwards": b"../x\n",
+    "an image twice": b"t0\nt0\n",
+    "an image of the other split": b"t0\nv2\n",
+    "an unknown image": b"t9\n",
+    "60 million letters in a line": b"x" * (60 << 20),
+    "more than 64 MiB": b"x\n" * (40 << 20),
+    "every byte": bytes(range(256)),
+    "an escape": b"\x1b[2J\n",
+}
+
+
+@pytest.mark.parametrize("content", LISTS.values(), ids=LISTS)
+def test_lists_of_images(own: Path, tmp_path: Path, content: bytes | None) -> None:
+    folder = copied(own, tmp_path / "project")
+    shutil.copytree(own / "images", folder / "images", dirs_exist_ok=True)
+    (folder / "local.yaml").write_text("here: images\n")
+    _listed(content)(folder)
+    refused(folder, "stages/download.py", "mine")
+
+
+LOCAL: dict[str, bytes] = {
+    "a list": b"here: [1, 2]",
+    "a number": b"here: 5",
+    "NUL": b'here: "a\\0b"',
+    "a newline": b'here: "a\\nb"',
+    "an escape": b'here: "a\\eb"',
+    "a file": b"here: params.yaml",
+    "a folder of something else": b"here: /proc",
+}
+
+
+@pytest.mark.parametrize("content", LOCAL.values(), ids=LOCAL)
+def test_local_yaml(own: Path, tmp_path: Path, content: bytes) -> None:
+    folder = copied(own, tmp_path / "project")
+    (folder / "local.yaml").write_bytes(content)
+    refused(folder, "stages/download.py", "mine")
+
+
+ODD = {"a newline": "a\nb", "an escape": "a\x1b[31mb", "no UTF-8": "a\udce9b", "a separator": "a\u2028b"}
+NAMED: tuple[tuple[str, ...], ...] = (
+    ("stages/train.py", "{}"),
+    ("stages/train.py", CELL, "--project", "{}"),
+    ("stages/shards.py", "{}"),
+    ("evaluate", "{}", "--benchmark", "pascal"),
+    ("evaluate", MODEL, "--{}"),
+    ("scores", "{}.npz"),
+    ("mapping", "{}.pth"),
+    ("odsf", "{}", "{}"),
+    ("predict", "{}.png", "--model", MODEL, "--out", "out", "--processes", "0"),
+)
+
+
+@pytest.mark.parametrize("word", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("command", NAMED, ids=[" ".join(command) for command in NAMED])
+def test_a_name_that_is_no_plain_text_is_told_in_one_line(
+    whole: Path, tmp_path: Path, word: str, command: tuple[str, ...]
+) -> None:
+    folder = copied(whole, tmp_path / "project")
+    for ending in ("png", "pth", "npz"):
+        (folder / f"{word}.{ending}").write_bytes(b"x")
+    line = refused(folder, *(part.format(word, word) for part in command))
+    assert "\x1b" not in line
+
+
+KEYS: dict[str, tuple[str, str, object, str]] = {
+    "a key of params.yaml": (PARAMS, "optim.{}", 1, "stages/train.py"),
+    "a value of params.yaml": (PARAMS, "optim.balance", "{}", "stages/train.py"),
+    "the scale": (PARAMS, "scale", "{}", "stages/train.py"),
+    "a key of a cell": (GRID, CELLS + ".{}", 1, "stages/train.py"),
+    "a method": (GRID, "methods.{}", {"title": "x", "cell": {}}, "stages/report.py"),
+    "the method of model.json": (f"{MODEL}/model.json", "network.method", "{}", "stages/evaluate.py"),
+    "an option of model.json": (f"{MODEL}/model.json", "network.options.{}", 1, "stages/evaluate.py"),
+}
+
+
+@pytest.mark.parametrize("word", [ODD["a newline"], ODD["an escape"]], ids=["a newline", "an escape"])
+@pytest.mark.parametrize(("file", "key", "value", "stage"), KEYS.values(), ids=KEYS)
+def test_a_key_that_is_no_plain_text(
+    whole: Path, tmp_path: Path, word: str, file: str, key: str, value: object, stage: str
+) -> None:
+    folder = copied(whole, tmp_path / "project")
+    with_value(file, key.format(word), value.format(word) if isinstance(value, str) else value)(folder)
+    assert "\x1b" not in refused(folder, stage, *([] if "report" in stage else [CELL]))

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from helpers.launching import FalseProject
 
+from dmtl.launch.local_runner import LocalRunner
+
 LONG, SHORT, OTHER = "nyud-onelabel-single_task", "nyud-full-mtl_baseline", "nyud-full-constant"
 CELLS = [OTHER, SHORT, LONG]
 
@@ -155,3 +157,9 @@ def test_code_that_was_edited_meanwhile_is_not_recorded(false: FalseProject) -> 
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_stage_that_could_say_nothing_is_told_with_the_space_that_is_left(tmp_path: Path) -> None:
+    assert re.fullmatch(
+        rf"it said nothing; \d+ MiB are free on the disk of {tmp_path}", LocalRunner._reason(1, tmp_path / "log", 1)
+    )

@@ -28,8 +28,12 @@ THIRTEEN = (
     12, 5, 6, 1, 4, 9, 10, 12, 13, 6, 8, 6, 13, 10, 6, 13, 6, 7, 7, 5,
     7, 3, 2, 6, 11, 7, 7, 7, 7, 7, 7, 6, 7, 7, 7, 7, 7, 7, 6, 7,
 )  # fmt: skip
-# Shape of a frame, its axes reversed, and kinds of its numbers.
-FRAMES = {"images": ((3, 640, 480), "u"), "depths": ((640, 480), "f"), "labels": ((640, 480), "u")}
+# Shape of a frame, its axes reversed, and types that its numbers may have.
+FRAMES: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
+    "images": ((3, 640, 480), ("uint8",)),
+    "depths": ((640, 480), ("float32", "float64")),
+    "labels": ((640, 480), ("uint8", "uint16")),
+}
 SMOOTHING = 3.0  # pixels: standard deviation of the blur of the depth map before its slope is taken
 
 
@@ -120,8 +124,8 @@ def _labeled(root: Path, variable: str, k: int) -> tuple[int, np.ndarray]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             data = dataset(file, variable)
-            shape, kind = FRAMES[variable]
-            if data.ndim != len(shape) + 1 or data.shape[1:] != shape or data.dtype.kind not in kind or not len(data):
+            shape, types = FRAMES[variable]
+            if data.shape[1:] != shape or data.dtype not in types or not len(data):
                 held = f"'{variable}' is of type {data.dtype} and shape {data.shape}"
                 raise UserError(f"{path}: frame {k + 1} is not of 480x640 pixels ({held}): take the file anew")
             return len(data), data[k]

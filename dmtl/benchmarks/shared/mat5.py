@@ -12,6 +12,7 @@ from dmtl.reading.bounded import LARGEST_ARRAYS
 
 HEADER = 128  # bytes before the first element
 COMPRESSED, MATRIX = 15, 14  # types of elements
+NUMBERS = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}  # those of values and letters
 CELL, STRUCT, OBJECT = 1, 2, 3  # classes of matrices that hold matrices
 CHARACTERS, OPAQUE = 4, 17  # functions (16) and opaque things are not read
 TAG = 8  # bytes
@@ -71,6 +72,8 @@ class _Walk:
         body = start + TAG
         if kind >> 16:  # a small element: its size and its bytes lie in the tag
             kind, size, body = kind & 0xFFFF, kind >> 16, start + 4
+        if kind not in {COMPRESSED, MATRIX, *NUMBERS}:  # scipy looks it up in a table, without asking how long that is
+            raise ValueError(f"an element of type {kind}")
         if body + size > end:
             raise ValueError(f"an element of {size} bytes where {end - body} are left")
         return kind, size, body
@@ -85,7 +88,7 @@ class _Walk:
         if flags_size < 4:
             raise ValueError("a matrix without its class")
         of_class = struct.unpack_from(f"{self._order}I", data, flags)[0] & 0xFF
-        if of_class >= OPAQUE - 1:
+        if not CELL <= of_class < OPAQUE - 1:
             raise ValueError("it holds a function or an object")
         at = _after(flags, flags_size)
         _, size, body = self.tag(data, at, end)
@@ -112,6 +115,11 @@ class _Walk:
         if of_class not in (CELL, STRUCT):
             if count > room:  # every number takes a byte at least
                 raise ValueError(f"a matrix of {count} numbers in {room} bytes")
+            while at + TAG <= end:
+                kind, size, body = self.tag(data, at, end)
+                if kind not in NUMBERS:
+                    raise ValueError(f"numbers of type {kind}")
+                at = _after(body, size)
             return
         if count * max(fields, 1) > room // TAG:
             raise ValueError(f"{count} cells in {room} bytes")
