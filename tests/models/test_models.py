@@ -21,7 +21,8 @@ from dmtl.models.no_diffusion import IterativeRefinement
 from dmtl.tasks.shared.pixels import upsample
 
 LATENT = ("latent_regression", "latent_regression_vae")  # one call of the denoiser, one loss of all tasks
-DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion" and method not in LATENT))
+ONE_STEP = (*LATENT, "stable_mtl")  # which goes through no chain either
+DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion" and method not in ONE_STEP))
 TWICE = {*DIFFUSION, *(method for method, family in FAMILY.items() if family == "multiscale")}  # predict more than once
 CONSISTENCY = tuple(sorted(method for method, family in FAMILY.items() if family == "consistency"))
 UNLABELLED = {  # method -> the parts of a task without any label that a term of no label moves
