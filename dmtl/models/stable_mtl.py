@@ -73,8 +73,8 @@ class MultiStream(TwoStage, SingleStream):
         return [{"params": [parameter for parameter in group["params"] if parameter not in coders]}]
 
     def latents(self, images: Tensor, image_index: Maps, noise_keys: Tensor | None = None) -> Maps:
-        condition = self.condition(images)
-        heard = self._heard(condition)
+        seen = self.unet_input(images)
+        heard = self._heard(seen)
         drawn = noise_keys if self.training else None
 
         def mixed(number: int, attended: Tensor) -> Tensor:
@@ -82,19 +82,19 @@ class MultiStream(TwoStage, SingleStream):
             return attended + self.task_attention[number](attended, heard[number], image_index, draws)
 
         with _hooked(self.unet, mixed):
-            return self.estimate(condition, image_index)
+            return self.estimate(seen, image_index)
 
     @torch.no_grad()
-    def _heard(self, condition: Tensor) -> list[Tensor]:
+    def _heard(self, seen: Tensor) -> list[Tensor]:
         """What each self-attention of the frozen stream says of every pair, `(T, B, N, width)`."""
         heard: dict[int, Tensor] = {}
 
         def note(number: int, attended: Tensor) -> None:
-            heard[number] = attended.unflatten(0, (len(self.tasks), len(condition)))
+            heard[number] = attended.unflatten(0, (len(self.tasks), len(seen)))
 
         with _hooked(self.first.unet, note):
-            every_image = torch.arange(len(condition), device=condition.device)
-            self.first.estimate(condition, dict.fromkeys(self.tasks, every_image))
+            every_image = torch.arange(len(seen), device=seen.device)
+            self.first.estimate(seen, dict.fromkeys(self.tasks, every_image))
         return [heard[number] for number in range(len(heard))]
 
 

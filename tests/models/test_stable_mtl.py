@@ -1,4 +1,4 @@
-"""StableMTL on diffusers' networks: one latent loss, one task a step, one step of the UNet, and the other tasks heard after it."""
+"""StableMTL on diffusers' networks: one latent loss, one task a step, one step of the UNet; then the other tasks are heard."""
 
 import copy
 import json

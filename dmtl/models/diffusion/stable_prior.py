@@ -1,7 +1,7 @@
 """Weights of Stable Diffusion 2 from a folder of the user's, in the layout of diffusers: nothing of it is downloaded.
 
-`unet/` and `vae/`, each with `config.json` and `diffusion_pytorch_model.safetensors`. The files come from elsewhere, so sizes, names
-and shapes are compared with the network's before a weight is read (docs/methods.md, "stable_mtl").
+`unet/` and `vae/`, each with `config.json` and `diffusion_pytorch_model.safetensors`. The files come from elsewhere, so names,
+shapes and types are compared with the network's before a weight is read (docs/methods.md, "stable_mtl").
 """
 
 import re

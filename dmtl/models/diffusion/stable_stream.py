@@ -53,18 +53,18 @@ class SingleStream(LatentMethod):
         return self.latent_losses(batch)
 
     def latents(self, images: Tensor, image_index: Maps, noise_keys: Tensor | None = None) -> Maps:
-        return self.estimate(self.condition(images), image_index)
+        return self.estimate(self.unet_input(images), image_index)
 
     @torch.no_grad()
-    def condition(self, images: Tensor) -> Tensor:
+    def unet_input(self, images: Tensor) -> Tensor:
         """What the UNet sees of `(B, 3, H, W)` images: their latents, and zeros where a noisy label latent would be."""
         latents = self.coder.encode(photo(images.float(), self.config.normalisation))
         return torch.cat([latents, torch.zeros_like(latents)], dim=1)
 
-    def estimate(self, condition: Tensor, image_index: Maps) -> Maps:
+    def estimate(self, seen: Tensor, image_index: Maps) -> Maps:
         """Label latents of the pairs `image_index`, `(B, 8, h, w)` -> task -> `(n_t, 4, h, w)`; all pairs go at once."""
         sizes = [len(index) for index in image_index.values()]
         told = [self.tokens[task].expand(size, -1, -1) for task, size in zip(image_index, sizes, strict=True)]
-        seen = condition[torch.cat(list(image_index.values()))]
-        estimates = self.unet(seen, TIMESTEP, torch.cat(told), return_dict=False)[0]
+        pairs = seen[torch.cat(list(image_index.values()))]
+        estimates = self.unet(pairs, TIMESTEP, torch.cat(told), return_dict=False)[0]
         return dict(zip(image_index, estimates.split(sizes), strict=True))
