@@ -293,7 +293,9 @@ def test_what_is_added_follows_the_output_projection_and_reaches_the_stream() ->
         nn.init.constant_(layer.out.bias, 0.25)
     images = torch.randn(4, 3, 32, 64)
     ours, plain = model.latents(images, EVERY_PAIR), copy.deepcopy(model.first)
-    for attention in self_attentions(plain.unet):
+    by_name = [module for name, module in plain.unet.named_modules() if name.endswith(".attn1")]  # of each transformer block
+    assert len(by_name) == len(model.task_attention)
+    for attention in by_name:
         attention.to_out[0].bias.data += 0.25
     expected = plain.latents(images, EVERY_PAIR)
     for task in TASKS:
