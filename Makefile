@@ -23,7 +23,8 @@ repro: venv
 table1 table2 table3 table4 table5 table6: venv
 	export PATH="$(CURDIR)/$(BIN):$$PATH" && dvc repro $$(python -m dmtl cells --table $(@:table%=%)) && dvc repro --single-item report && python -m dmtl page
 
-study: venv
+study: venv # one of its methods needs a package that the demo and the tests do without
+	$(BIN)/python -m pip install --quiet 'diffusers==0.42.1'
 	export PATH="$(CURDIR)/$(BIN):$$PATH" && cd study && dvc repro && python -m dmtl page
 
 test: venv

@@ -16,9 +16,10 @@ from balance import TASKS, full_batch
 
 from dmtl.config import Cell, Project, for_report, resolve
 from dmtl.data.batch import Batch
+from dmtl.errors import UserError
+from dmtl.files import CLONE
 from dmtl.losses import image_weights
 from dmtl.models import build
-from dmtl.stage import ROOT
 
 BASELINE = "mtl_baseline"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -44,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def ratios(args: argparse.Namespace) -> dict[str, float]:
     """Method -> median seconds a step over those of the baseline."""
-    project = Project(ROOT)
+    project = Project(CLONE)
     grid = for_report(project)
     batch = one_label_batch(args.batch, tuple(args.size)).to(DEVICE)
     steps = {method: step_of(project, method, args.width, batch) for method in grid.methods if wanted(method, args.methods)}
@@ -62,9 +63,13 @@ def wanted(method: str, methods: list[str]) -> bool:
 
 
 def step_of(project: Project, method: str, width: int, batch: Batch) -> Callable[[], None] | None:
-    """One step of each of the method's networks; None where it trains none."""
+    """One step of each of the method's networks; None where it trains none, or needs a package that is not there."""
     cell = Cell(benchmark="nyud", setting="onelabel", **for_report(project).methods[method].cell)
-    model = build(resolve(project, cell).network(TASKS).model_copy(update={"width": width})).to(DEVICE).train()
+    try:
+        model = build(resolve(project, cell).network(TASKS).model_copy(update={"width": width})).to(DEVICE).train()
+    except UserError as error:
+        print(f"{method}: {error}\n")
+        return None
     networks = [network for _, network in model.trainings()]
     optimisers = [torch.optim.Adam(network.parameters(), lr=1e-5, fused=True) for network in networks]
 

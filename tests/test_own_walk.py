@@ -16,7 +16,7 @@ from PIL import Image
 from dmtl.config import OwnBenchmark
 from dmtl.config.blocks import validated
 
-PAGE = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/own-data.md").read_text(encoding="utf-8")
 COMMANDS = [line.partition("  #")[0].strip() for line in re.findall(r"```bash\n(.*?)```", PAGE, re.S)[0].splitlines()]
 DESCRIBED = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)[0]
 NAMED = "boxes-given-mtl_baseline-tf_efficientnet_lite0"  # which the page names; another machine takes another backbone

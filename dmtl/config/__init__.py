@@ -23,6 +23,7 @@ from dmtl.config.methods import (
     Normalisation,
     Plain,
     Representation,
+    StableMtl,
     StepIntervals,
     TaskAttention,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "Representation",
     "ScaleCrop",
     "ScalePadCrop",
+    "StableMtl",
     "StepIntervals",
     "TaskAttention",
     "TaskFiles",

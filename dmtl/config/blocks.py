@@ -27,6 +27,7 @@ ZeroOrMore = Annotated[float, Field(ge=0, le=LARGEST_VALUE)]
 Zoom = Annotated[float, Field(ge=1, le=16)]
 Zooms = Annotated[tuple[Zoom, ...], Field(strict=False, min_length=1, max_length=32)]
 Name = Annotated[str, Field(pattern=NAME)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def once_each(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from dmtl.config.blocks import AboveZero, Block, Heads, Layers, Name, Positive, Steps, Width, ZeroOrMore, Zooms
+from dmtl.config.blocks import AboveZero, Block, Heads, Layers, Name, Positive, Sha256, Steps, Width, ZeroOrMore, Zooms
 from dmtl.errors import UserError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -72,6 +72,46 @@ class TaskAttention(Block):
     mask: Share  # probability that one of the others is left out in training
 
 
+class StableUNet(Block):
+    """`diffusion.network.stable_mtl.unet`: a UNet2DConditionModel of diffusers, where there is no prior."""
+
+    # channels of its levels, times the width; all but the last attend
+    widths: Annotated[tuple[Factor, ...], Field(strict=False, min_length=2, max_length=6)]
+    layers: Annotated[int, Field(ge=1, le=4)]  # of a level
+
+
+class StableVae(Block):
+    """`diffusion.network.stable_mtl.vae`: an AutoencoderKL of diffusers, where there is no prior."""
+
+    widths: Annotated[tuple[Factor, Factor, Factor, Factor], Field(strict=False)]  # at the image's size, 1/2, 1/4 and 1/8
+    layers: Annotated[int, Field(ge=1, le=4)]  # of a level
+    kl_weight: ZeroOrMore
+
+
+class StableAttention(TaskAttention):
+    """`diffusion.network.stable_mtl.task_attention`: the same at each self-attention of the UNet."""
+
+    hidden: Factor  # width of what asks, times that of the UNet's first level
+
+
+class Prior(Block):
+    """`diffusion.network.stable_mtl.prior`: which weights of Stable Diffusion a training begins from, by their SHA-256."""
+
+    unet: Sha256
+    vae: Sha256
+
+
+class StableMtl(Block):
+    """`diffusion.network.stable_mtl`: Stable Diffusion's networks (docs/methods.md, "stable_mtl")."""
+
+    prior: Prior | None  # with one, the networks have its sizes, whatever the widths below
+    sharpness: AboveZero  # a class's logit, a squared distance between colours
+    tokens: Annotated[int, Field(ge=1, le=256)]  # learned vectors that tell the UNet its task
+    unet: StableUNet
+    vae: StableVae
+    task_attention: StableAttention
+
+
 class DiffusionNetwork(Block):
     """`diffusion.network`: everything of the denoiser but the number of steps."""
 
@@ -89,6 +129,7 @@ class DiffusionNetwork(Block):
     step_intervals: StepIntervals | None = None  # only the methods that have losses at several steps need it
     latent: Latent | None = None  # only those that regress latents need it
     task_attention: TaskAttention
+    stable_mtl: StableMtl | None = None  # of that method alone
 
 
 class Diffusion(Block):

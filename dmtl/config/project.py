@@ -13,6 +13,8 @@ from dmtl.config.recipe import Data, Optim, Recipe
 from dmtl.config.yaml_file import load_yaml, until_changed
 from dmtl.errors import UserError, nearest
 
+UNWEIGHTED = ("stable_mtl",)  # methods with one loss for all tasks: whatever the recipe says, each task weighs 1
+
 
 class TrainingConfig(Block):
     """One training, resolved: the cell, its recipe, its method's own block and how its tasks are balanced."""
@@ -184,6 +186,8 @@ def resolve(project: Project, cell: Cell) -> TrainingConfig:
             if task not in recipe.task_weights:
                 known = nearest(task, recipe.task_weights)
                 raise UserError(f"params.yaml: plain.teacher_control.thresholds.{cell.benchmark}: no task '{task}'; {known}")
+    if cell.method in UNWEIGHTED:
+        recipe = recipe.model_copy(update={"task_weights": dict.fromkeys(recipe.task_weights, 1.0)})
     optim = validated(Optim, project.block("optim"), "params.yaml: optim")
     return TrainingConfig(cell=cell, recipe=recipe, options=options, optim=optim, seed=_seed(project) + cell.seed)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dmtl.config.blocks import CELL_NAME, LARGEST_COUNT, Name, NonNegative, Positive, Seed, validated
+from dmtl.config.blocks import CELL_NAME, LARGEST_COUNT, Name, NonNegative, Positive, Seed, Sha256, validated
 from dmtl.config.grid import Setting
 from dmtl.config.methods import FAMILIES, NetworkConfig
 from dmtl.config.own import Described
@@ -16,7 +16,6 @@ from dmtl.config.recipe import Size
 from dmtl.errors import UserError
 from dmtl.files import read_json
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 CellName = Annotated[str, Field(pattern=CELL_NAME)]
 Short = Annotated[str, Field(min_length=1, max_length=300)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

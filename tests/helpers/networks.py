@@ -1,7 +1,9 @@
 """The narrowest network of every method, and batches of random labels for it."""
 
+from importlib.util import find_spec
 from itertools import pairwise
 
+import pytest
 import torch
 import torch.nn.functional as F
 import yaml
@@ -18,11 +20,23 @@ from helpers.project import ROOT, tiny_params
 NYUD = {"semseg": 13, "depth": 1, "normals": 3}
 PASCAL = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}
 FAMILY = {name: method["cell"]["family"] for name, method in yaml.safe_load((ROOT / "grid.yaml").read_text())["methods"].items()}
+PACKAGES = {"stable_mtl": "diffusers"}  # method -> what it needs of an extra that the lock leaves out
 MASKS = {  # setting -> which of NYUD's labels each of four images shows
     "onelabel": [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]],
     "randomlabels": [[1, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]],
     "full": [[1, 1, 1]] * 4,
 }
+
+
+def installed(method: str) -> bool:
+    """Whether what a method needs is there."""
+    return method not in PACKAGES or find_spec(PACKAGES[method]) is not None
+
+
+def need(method: str) -> None:
+    """Skip where it is not."""
+    if not installed(method):
+        pytest.skip(f"{method} needs the extra '{PACKAGES[method]}', which is not installed")
 
 
 def network(
@@ -51,7 +65,8 @@ def network(
 
 
 def fresh(method: str, **options: object) -> Method:
-    """A network with a narrow backbone and the same random weights every time."""
+    """A network with a narrow backbone and the same random weights every time; skips where a package of it is missing."""
+    need(method)
     torch.manual_seed(0)
     with narrow_backbones():
         return build(network(method, **options))  # type: ignore[arg-type]

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from helpers.networks import need
 from helpers.project import ROOT
 from torch import nn
 
-from dmtl.config import Project, for_training
+from dmtl.config import Cell, Project, resolve
 from dmtl.inference.folding import Inference, fold
 from dmtl.models import build, method_names
 from dmtl.models.shared.method import Method
@@ -18,10 +19,11 @@ OUTPUTS = {"semseg": 5, "depth": 1, "normals": 3}
 
 def _trained(tiny: Path, method: str, backbone: str = "resnet18") -> Method:
     """A network whose batch norms have statistics and scales of their own."""
-    grid = yaml.safe_load((ROOT / "grid.yaml").read_text())["cells"]
-    cell = next(key for key, made_of in grid.items() if made_of["method"] == method)
+    need(method)
+    made_of = yaml.safe_load((ROOT / "grid.yaml").read_text())["methods"][method]["cell"]
     torch.manual_seed(0)
-    network = for_training(Project(tiny), cell).network(OUTPUTS).model_copy(update={"backbone": backbone})
+    cell = Cell(benchmark="nyud", setting="onelabel", **made_of)
+    network = resolve(Project(tiny), cell).network(OUTPUTS).model_copy(update={"backbone": backbone})
     model = build(network)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -43,7 +45,8 @@ def test_folding_is_exact(tiny: Path, method: str) -> None:
     for stage, maps in before.items():
         for task, expected in maps.items():
             difference = (after[stage][task] - expected).abs().max()
-            assert difference <= 1e-5 * expected.abs().max().clamp(min=1)
+            rounding = 2e-4 if method == "stable_mtl" else 1e-5  # its normals are short vectors, made long, while it is untrained
+            assert difference <= rounding * expected.abs().max().clamp(min=1)
 
 
 def test_no_batch_norm_is_left(tiny: Path) -> None:

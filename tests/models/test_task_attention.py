@@ -12,8 +12,9 @@ from helpers.project import ROOT, tiny_params
 from torch import Tensor
 
 from dmtl.models import build, hollow
+from dmtl.models.diffusion.task_attention import TaskAttention
 from dmtl.models.shared.random import uniform
-from dmtl.models.task_attention import TaskAttention, TaskAttentionDiffusion
+from dmtl.models.task_attention import TaskAttentionDiffusion
 from dmtl.tasks import IGNORE
 
 TASKS = ("semseg", "depth", "normals")
@@ -101,7 +102,7 @@ def test_a_pair_does_not_hear_its_own_task() -> None:
 
 def _weights(layer: TaskAttention, attended: Tensor, heard: Tensor, index: dict, draws: Tensor | None = None) -> Tensor:
     """`(P, N, heads, 1, T)`, of the last softmax."""
-    from dmtl.models import task_attention
+    from dmtl.models.diffusion import task_attention
 
     seen: list[Tensor] = []
     original = task_attention._over_tasks

@@ -1,5 +1,7 @@
 """A small variational autoencoder of label images, and its training (docs/methods.md, "latent_regression_vae")."""
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,15 @@ TERM = "reconstruction"  # its one loss, of all tasks
 RANGE = 10.0  # of a log-variance, either way, so that an untrained network gives no infinite one
 
 
-class Autoencoder(LabelCoder):
+class VariationalCoder(LabelCoder):
+    """A coder whose latents are drawn while it is trained."""
+
+    @abstractmethod
+    def distribution(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """`(n, 3, 8 h, 8 w)` -> mean and log-variance of its latents, `(n, channels, h, w)` each, float32."""
+
+
+class Autoencoder(VariationalCoder):
     """Three halvings by strided convolutions and residual blocks, and the way back; without norms, so that cells stay local.
 
     Args:
@@ -41,7 +51,6 @@ class Autoencoder(LabelCoder):
         )
 
     def distribution(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """`(n, 3, 8 h, 8 w)` -> mean and log-variance of its latents, `(n, channels, h, w)` each."""
         mean, log_variance = self.encoder(image).float().chunk(2, dim=1)
         return mean, log_variance.clamp(-RANGE, RANGE)
 
@@ -68,22 +77,31 @@ class Residual(nn.Module):
 class LabelAutoencoder(Method):
     """The autoencoder as a network to be trained: it sees labels alone, those that the setting shows."""
 
-    def __init__(self, network: NetworkConfig, coder: Autoencoder, kl_weight: float) -> None:
+    def __init__(self, network: NetworkConfig, coder: VariationalCoder, kl_weight: float) -> None:
         super().__init__(network)
         self.coder, self.kl_weight = coder, kl_weight
 
     def forward(self, batch: Batch) -> Maps:
         def losses(task: str, index: Tensor) -> Tensor:
             label = batch.labels[task]
-            image, pixels, cells = self.coder.image(task, label, grid_of(label))
-            mean, log_variance = self.coder.distribution(image)
-            draw = gaussian(batch.noise_keys[index], f"latent of {task}", 0, tuple(mean.shape[1:]))
-            again = self.coder.decode(mean + torch.exp(log_variance / 2) * draw)
-            divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
-            error = pixel_mean((again - image).square().mean(1), pixels)
-            return error + self.kl_weight * pixel_mean(divergence, cells)
+            return self.errors(*self.coder.image(task, label, grid_of(label)), batch.noise_keys[index], task)
 
         return {TERM: torch.stack(list(self.weighted(batch, losses).values())).sum()}
+
+    def errors(self, image: Tensor, pixels: Tensor, cells: Tensor, noise_keys: Tensor, name: str) -> Tensor:
+        """What is lost of each image, and how far its latents are from N(0, 1): `(n,)`.
+
+        Args:
+            image: `(n, 3, 8 h, 8 w)`.
+            pixels, cells: which of them count, `(n, 8 h, 8 w)` and `(n, h, w)`.
+            noise_keys: `(n,)` int64, from which with `name` the latents are drawn.
+        """
+        mean, log_variance = self.coder.distribution(image)
+        draw = gaussian(noise_keys, f"latent of {name}", 0, tuple(mean.shape[1:]))
+        again = self.coder.decode(mean + torch.exp(log_variance / 2) * draw)
+        divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
+        error = pixel_mean((again - image).square().mean(1), pixels)
+        return error + self.kl_weight * pixel_mean(divergence, cells)
 
     def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
         """The images themselves on the way through the latents, in the place of each task's labels: what those cost."""

@@ -1,5 +1,6 @@
 """One latent loss for all tasks, by the network of DiffusionMTL (docs/methods.md, "latent_regression")."""
 
+from abc import abstractmethod
 from collections.abc import Iterable
 
 import torch
@@ -22,8 +23,8 @@ TERM = "latent"  # the one loss; its name is no task's, so no task weight multip
 STEP = 0  # the denoiser is called once, at a fixed index and without noise
 
 
-class LatentNetwork(Method):
-    """Trunk, decoders without heads, and one call of the denoiser, whose estimate of a pair is its label's latent.
+class LatentMethod(Method):
+    """A network whose estimate of a pair is its label's latent.
 
     Args:
         coder: labels <-> latents. It is no part of this network, which neither trains nor saves it; its owner does.
@@ -31,8 +32,49 @@ class LatentNetwork(Method):
 
     def __init__(self, network: NetworkConfig, coder: LabelCoder) -> None:
         super().__init__(network)
-        o, width = network.options_as(Diffusion).network, network.width
         self._coder = (coder,)  # in a tuple, where torch does not look for modules
+
+    @property
+    def coder(self) -> LabelCoder:
+        """Labels <-> latents."""
+        return self._coder[0]
+
+    @abstractmethod
+    def latents(self, images: Tensor, image_index: Maps, noise_keys: Tensor | None = None) -> Maps:
+        """Those of the pairs `image_index`, task -> `(n_t,)` positions in `images` `(B, 3, H, W)`: task -> `(n_t, c, h, w)`.
+
+        What a training draws is drawn from `noise_keys`, `(B,)`.
+        """
+
+    def latent_losses(self, batch: Batch) -> Maps:
+        """The error of latents of each labelled pair, weighted and summed: task -> scalar."""
+        latents = self.latents(batch.images, batch.image_index, batch.noise_keys)
+
+        def losses(task: str, index: Tensor) -> Tensor:
+            height, width = latents[task].shape[-2:]
+            target, cells = self.coder.target(task, batch.labels[task], (height, width))
+            return latent_loss(latents[task], target, cells)
+
+        return self.weighted(batch, losses)
+
+    def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
+        every_pair = dict.fromkeys(self.tasks, torch.arange(len(images), device=images.device))
+        latents = self.latents(images, every_pair)
+        return {"final": {task: self.coder.prediction(task, latent) for task, latent in latents.items()}}
+
+    def prepare(self, labels: Iterable[dict[str, Tensor]]) -> None:
+        self.coder.images.learn_spans(labels)
+
+    def ceiling(self, labels: Maps) -> Maps:
+        return self.coder.ceiling(labels)
+
+
+class LatentNetwork(LatentMethod):
+    """Trunk, decoders without heads, and one call of the denoiser."""
+
+    def __init__(self, network: NetworkConfig, coder: LabelCoder) -> None:
+        super().__init__(network, coder)
+        o, width = network.options_as(Diffusion).network, network.width
         self.trunk = Trunk(network.backbone, width)
         self.decoders = nn.ModuleDict({task: decoder(width, o.decoder_blocks) for task in network.outputs})
         of_features = ConditionOptions(source="features", detach=latent_options(network).detach)
@@ -40,38 +82,14 @@ class LatentNetwork(Method):
         inputs, outputs = dict.fromkeys(network.outputs, width), dict.fromkeys(network.outputs, coder.channels)
         self.denoiser = Denoiser(inputs, outputs, width, o.blocks, o.heads, o.token_stride)
 
-    @property
-    def coder(self) -> LabelCoder:
-        """Labels <-> latents."""
-        return self._coder[0]
-
     def forward(self, batch: Batch) -> Maps:
-        latents = self.latents(batch.images, batch.image_index)
+        return {TERM: torch.stack(list(self.latent_losses(batch).values())).sum()}
 
-        def losses(task: str, index: Tensor) -> Tensor:
-            height, width = latents[task].shape[-2:]
-            target, cells = self.coder.target(task, batch.labels[task], (height, width))
-            return latent_loss(latents[task], target, cells)
-
-        return {TERM: torch.stack(list(self.weighted(batch, losses).values())).sum()}
-
-    def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
-        every_pair = dict.fromkeys(self.tasks, torch.arange(len(images), device=images.device))
-        latents = self.latents(images, every_pair)
-        return {"final": {task: self.coder.prediction(task, latent) for task, latent in latents.items()}}
-
-    def latents(self, images: Tensor, image_index: Maps) -> Maps:
-        """Those of the pairs `image_index`, task -> `(n_t,)` positions in `images` `(B, 3, H, W)`: task -> `(n_t, c, h, w)`."""
+    def latents(self, images: Tensor, image_index: Maps, noise_keys: Tensor | None = None) -> Maps:
         shared = self.trunk(images)
         features = {task: of_task(shared) for task, of_task in self.decoders.items()}
         state = {task: features[task][index] for task, index in image_index.items()}
         return self.denoiser(state, STEP, self.denoiser.tokens(self.condition(features, {})), image_index)
-
-    def prepare(self, labels: Iterable[dict[str, Tensor]]) -> None:
-        self.coder.images.learn_spans(labels)
-
-    def ceiling(self, labels: Maps) -> Maps:
-        return self.coder.ceiling(labels)
 
 
 def label_images(network: NetworkConfig) -> LabelImages:

@@ -55,6 +55,7 @@ class LabelCoder(nn.Module, ABC):
         """`(n, channels, h, w)` -> `(n, C, 8 h, 8 w)`, logits or values of the task."""
         return self.images.prediction(task, self.decode(latents), self.outputs[task])
 
+    @torch.no_grad()
     def ceiling(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
         """What is left of labels `(B, 1 or C, H, W)` on the way through their latents, as predictions `(B, C, H, W)`."""
         left = {}
