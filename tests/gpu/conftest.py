@@ -1,4 +1,4 @@
-"""The device under test: the CPU everywhere, which proves that the tests run, and CUDA where there is one (`make test-gpu`)."""
+"""The device under test: CUDA where there is one (`make test-gpu`), and the CPU, which proves that the tests run (long)."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import torch
 from helpers.devices import full_float32
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.fixture(params=[pytest.param("cpu", marks=pytest.mark.long), pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """What is compared with the CPU; float32 is float32, not TF32."""
     if request.param == "cuda" and not torch.cuda.is_available():
