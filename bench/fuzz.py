@@ -241,6 +241,7 @@ def fuzz(good: Good, name: str, seconds: float, keep: Path) -> None:
     contents, reader = good.readers()[name]
     counts = {"read": 0, "refused": 0}
     until = time.process_time() + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 6 * SECONDS,) * 2)  # ends what a library does without end
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def one(content: bytes) -> None:
