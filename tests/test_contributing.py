@@ -57,6 +57,7 @@ def _stages(benchmark: str, cell: str) -> list[list[str]]:
     return [[f"stages/{stage}.py", argument] for stage, argument in pairs]
 
 
+@pytest.mark.long
 def test_a_method_is_added(copy: Path) -> None:
     """One file and lines in grid.yaml: the stages train and evaluate it, the report has its title."""
     assert _follow(_section("A method"), copy) == {"dmtl/models/mtl_shallow.py", "grid.yaml"}
@@ -77,6 +78,7 @@ def offices(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
+@pytest.mark.long
 def test_a_benchmark_is_added_from_local_files(offices: Path) -> None:
     """One folder and lines in params.yaml and grid.yaml: shards, masks of every setting, a training and its scores."""
     cell = "offices-onelabel-mtl_baseline"
@@ -92,6 +94,7 @@ def test_a_benchmark_is_added_from_local_files(offices: Path) -> None:
     assert "label masks: drawn with the seed" in data
 
 
+@pytest.mark.long
 def test_a_kind_of_task_is_added(offices: Path) -> None:
     """One file, which a benchmark names: its loss is trained, and shards, models and results say of which kind a task is."""
     assert _follow(_section("A kind of task"), offices) == {"dmtl/tasks/log_depth.py"}

@@ -65,6 +65,7 @@ def test_the_writers_of_predict_need_no_torch() -> None:
     assert imported & {"torch", "scipy", "numba"} == set()
 
 
+@pytest.mark.long
 def test_the_compiler_is_there_for_who_asks() -> None:
     """What the imports left out stands in for nothing afterwards."""
     work = "import dmtl.training.loop; assert 'torch._dynamo' not in sys.modules; import torch"

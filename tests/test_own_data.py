@@ -104,6 +104,7 @@ def test_commands_know_the_benchmark(parts: Project, monkeypatch: pytest.MonkeyP
     check(parts)
 
 
+@pytest.mark.long
 def test_the_report_has_one_table_of_ones_own(parts: Project) -> None:
     write_report(for_report(parts), parts.paths, None, trained=Costs(parts).figures)
     reports = parts.paths.reports()

@@ -24,6 +24,7 @@ CPU = torch.device("cpu")
 CELLS = ("nyud-onelabel-diffusion_feature", "nyud-onelabel-single_task")
 
 
+@pytest.mark.long
 def test_a_cell_is_measured_and_gone_on_with(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dmtl.hardware.loading.worker_counts", lambda: [0])
     monkeypatch.setattr("dmtl.hardware.steps.compile_parts", lambda *_: None)  # the compiler takes a minute

@@ -55,6 +55,7 @@ def _photo(path: Path, size: tuple[int, int] = (40, 30), **options: object) -> P
     return path
 
 
+@pytest.mark.long
 def test_real_photos_give_pictures_of_their_sizes(models: Path, shared_data: Path, tmp_path: Path) -> None:
     photos = sorted((shared_data / "pascal_samples" / "voc" / "JPEGImages").glob("*.jpg"))
     by_size = {Image.open(photo).size: photo for photo in photos}
@@ -281,6 +282,7 @@ def test_images_of_one_name_do_not_overwrite_each_other(models: Path, tmp_path: 
     assert sizes == {"x": (20, 10), "x-2": (10, 20)}
 
 
+@pytest.mark.long
 def test_other_processes_write_the_same_bytes(models: Path, tmp_path: Path) -> None:
     for number in range(3):
         _photo(tmp_path / "in" / f"{number}.png", (20 + number, 30))

@@ -123,6 +123,7 @@ def test_reference_labels_against_their_own_boundaries(reference):
         assert summarise([own])["ods"] >= 99.5, stem
 
 
+@pytest.mark.long
 @needs_reference
 def test_mirrored_reference_images_differ_by_ties_only(reference):
     """The suppression mirrors exactly; thinning, which has a direction, keeps the other row of lines two pixels wide."""
@@ -189,6 +190,7 @@ def test_thresholds_are_strict():
     assert (THRESHOLDS < 0.2).sum() == 20
 
 
+@pytest.mark.long
 @given(seed=st.integers(0, 2**32), blur=st.sampled_from([0, 0.6, 1, 2, 4]), density=st.floats(0.05, 0.95))
 @settings(max_examples=40, deadline=None)
 def test_thinning_equals_scikit_image(seed, blur, density):

@@ -117,6 +117,7 @@ def test_pairing_makes_intervals_narrow() -> None:
     assert d.high - d.low > 0.1 * d.a
 
 
+@pytest.mark.long
 def test_a_95_percent_interval_covers_the_truth_in_93_to_97_percent() -> None:
     """400 simulated test sets of two cells whose true difference is known; errors are skewed, pixels per image vary as well."""
     images, covered, skew = 400, 0, 4.0
