@@ -147,7 +147,10 @@ class Description(Record):
 
     @model_validator(mode="after")
     def _is_what_was_trained(self) -> "Description":
-        """A network that was changed after its training predicts other things, but predicts: so the two must agree."""
+        """A network that was changed after its training predicts other things, but predicts: so the two must agree.
+
+        Of the options `dmtl.models.read_description` finds that out, for a method may overrule some.
+        """
         if self.training is None:
             return self
         cell, recipe = (self.training.get(name) for name in ("cell", "recipe"))
@@ -156,7 +159,6 @@ class Description(Record):
         network, config = self.network.model_dump(mode="json"), self.training
         pairs = [(f"network.{name}", network[name], cell.get(name)) for name in ("method", "family", "backbone")]
         pairs += [("network.width", network["width"], recipe.get("width"))]
-        pairs += _differing("network.options", network["options"], config.get("options"))
         pairs += [("seed", self.seed, config.get("seed")), ("benchmark", self.benchmark, cell.get("benchmark"))]
         pairs += [("precision", self.precision, recipe.get("precision"))]
         for name, said, trained in pairs:
@@ -175,10 +177,10 @@ class Description(Record):
         return self
 
 
-def _differing(name: str, said: Any, trained: Any) -> list[tuple[str, Any, Any]]:
+def differing(name: str, said: Any, trained: Any) -> list[tuple[str, Any, Any]]:
     """The values in which two trees differ; a key that only one of them has belongs to another version."""
     if isinstance(said, dict) and isinstance(trained, dict):
-        return [pair for key in said if key in trained for pair in _differing(f"{name}.{key}", said[key], trained[key])]
+        return [pair for key in said if key in trained for pair in differing(f"{name}.{key}", said[key], trained[key])]
     return [] if said == trained else [(name, said, trained)]
 
 

@@ -14,7 +14,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from dmtl.config import NetworkConfig
-from dmtl.config.records import Description, checked_record
+from dmtl.config.blocks import validated
+from dmtl.config.records import Description, checked_record, differing
 from dmtl.errors import UserError
 from dmtl.files import read_json, replacing
 from dmtl.models.shared.method import Method
@@ -140,9 +141,29 @@ def read_description(folder: Path) -> dict[str, Any]:
     """model.json of a model folder, as it was written, after `dmtl.config.records.Description` has looked at it.
 
     Raises:
-        UserError: it is missing, damaged, or no description of a network.
+        UserError: it is missing, damaged, no description of a network, or of another one than was trained.
     """
     path = folder / "model.json"
     content = read_json(path)
-    checked_record(path, content, Description)
+    description = checked_record(path, content, Description)
+    if description.training is not None:
+        _require_trained(path, description.network, description.training.get("options"))
     return content
+
+
+def _require_trained(path: Path, network: NetworkConfig, trained: Any) -> None:
+    """UserError unless a network's options are those that its training was given, or what its method makes of them."""
+    said = network.model_dump(mode="json")
+    if not differing("", said["options"], trained):
+        return
+    given = said | {"options": _put_into(said["options"], trained)}
+    taken = hollow(validated(NetworkConfig, given, f"{path}: training")).config
+    for name, ours, theirs in differing("network.options", said["options"], taken.model_dump(mode="json")["options"]):
+        raise UserError(f"{path}: {name} is {ours!r}, but the training was of {theirs!r}: train it again")
+
+
+def _put_into(options: Any, trained: Any) -> Any:
+    """Options with the values of those that were trained, where both have them."""
+    if isinstance(options, dict) and isinstance(trained, dict):
+        return {key: _put_into(value, trained[key]) if key in trained else value for key, value in options.items()}
+    return trained

@@ -1,6 +1,7 @@
 """Networks: parameter counts, properties that every method shares, and the packed denoiser against a plain loop."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,10 +11,13 @@ from helpers.networks import FAMILY, MASKS, NYUD, PASCAL, batch_of, fresh, netwo
 from helpers.project import ROOT, tiny_params
 from torch import Tensor
 
+from dmtl.benchmarks import benchmark
+from dmtl.config import Project, for_training
 from dmtl.data.batch import Batch
 from dmtl.errors import UserError
+from dmtl.files import write_json
 from dmtl.losses import task_loss
-from dmtl.models import build, hollow, method_names
+from dmtl.models import build, hollow, method_names, read_description
 from dmtl.models.diffusion.network import DiffusionNetwork
 from dmtl.models.diffusion.noise import gaussian
 from dmtl.models.diffusion.task_attention import TaskAttention
@@ -374,3 +378,22 @@ def test_every_switch_of_the_denoiser_works(switch: str, value: object) -> None:
     batch = batch_of("full")
     with torch.no_grad():
         assert changed(batch)["depth"] != plain(batch)["depth"]
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_a_network_is_described_as_its_method_takes_its_options(tmp_path: Path, method: str) -> None:
+    """Also where the method overrules some; a value that was changed after the training is refused."""
+    project = Project(ROOT)
+    cell = next((key for key, one in project.grid["cells"].items() if one["method"] == method), None)
+    if cell is None:
+        pytest.skip("no cell of the root's grid")
+    training = for_training(project, cell)
+    built = hollow(training.network(benchmark(training.cell.benchmark).outputs)).config.model_dump(mode="json")
+    about = {"cell": cell, "seed": training.seed, "training": training.model_dump(mode="json")}
+    write_json(tmp_path / "model.json", about | {"network": built})
+    assert read_description(tmp_path)["network"] == built
+    if "steps" in built["options"]:
+        built["options"]["steps"] += 1
+        write_json(tmp_path / "model.json", about | {"network": built})
+        with pytest.raises(UserError, match=r"network\.options\.steps is"):
+            read_description(tmp_path)
