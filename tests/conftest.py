@@ -1,6 +1,8 @@
 """Shared fixtures: the data folder beside the project, and a tiny project that goes the whole way of the data in seconds."""
 
+import functools
 import os
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,12 +50,26 @@ def real_nyud(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="session")
-def paper_costs(root: Path) -> "Costs":
-    """What each network of the grid costs at the paper's size, counted once."""
-    from dmtl.config import Project
-    from dmtl.report.costs import Costs
+def paper_costs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "Costs":
+    """What each network of the grid costs at the paper's size, counted by the first process that asks."""
+    from dmtl.config import Cell, Project
+    from dmtl.files import digest, replacing
+    from dmtl.report.costs import Costs, Counted
 
-    return Costs(Project(root, scale="paper"))
+    costs, folder = Costs(Project(root, scale="paper")), shared_folder(tmp_path_factory) / "costs"
+    folder.mkdir(exist_ok=True)
+    count = costs._cache
+
+    def counted(cell: Cell, options: str) -> Counted:
+        file = folder / digest(cell.model_dump(mode="json"), options)
+        if not file.exists():
+            with replacing(file) as temporary:
+                temporary.write_bytes(pickle.dumps(count(cell, options)))
+        found: Counted = pickle.loads(file.read_bytes())
+        return found
+
+    costs._cache = functools.cache(counted)
+    return costs
 
 
 @pytest.fixture(scope="session")
