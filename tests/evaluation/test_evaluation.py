@@ -354,6 +354,7 @@ def test_without_a_listed_image_boundary_has_no_score(monkeypatch: pytest.Monkey
     assert np.isnan(list(scores["boundary"].values())).all()
 
 
+@pytest.mark.long
 def test_evaluation_imports_only_what_it_needs() -> None:
     """No training library; numba and SciPy only for boundaries; comparing needs no torch at all."""
     heavy = "{m.partition('.')[0] for m in sys.modules} & {'lightning_fabric', 'mlflow', 'numba', 'scipy', 'skimage', 'torch'}"

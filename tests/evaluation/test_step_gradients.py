@@ -63,6 +63,7 @@ def _trained(tiny: Path, cell: str) -> str:
     return cell
 
 
+@pytest.mark.long
 def test_the_report_shows_what_the_command_measured(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell, project = _trained(tiny, "nyud-onelabel-step_intervals-steps5"), Project(tiny)
     project.paths.result(cell).parent.mkdir(parents=True)

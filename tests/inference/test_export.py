@@ -76,6 +76,7 @@ def test_an_onnx_file_says_how_to_normalise(tmp_path: Path) -> None:
     assert (told["mean"], told["size"], told["tasks"]) == ([0.485, 0.456, 0.406], [32, 64], ["semseg", "depth", "normals"])
 
 
+@pytest.mark.long
 def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = random_model(tmp_path / "model", "nyud-full-mtl_baseline", (32, 64))
     write = export_module._write_pt2
