@@ -3,8 +3,8 @@
 import argparse
 
 from dmtl import __version__
-from dmtl.arguments import Parser
 from dmtl.commands import commands
+from dmtl.commands.shared.arguments import Parser
 from dmtl.errors import one_line_errors
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dmtl.arguments import Parser
+from dmtl.commands.shared.arguments import Parser
 from dmtl.config import Project
 from dmtl.errors import one_line_errors
 

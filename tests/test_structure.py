@@ -12,7 +12,7 @@ from dmtl.tasks import NAMES, kind_names
 
 PACKAGE = ROOT / "dmtl"
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "stages").glob("*.py"), *PACKAGE.rglob("*.j2"), *PACKAGE.rglob("*.js")])
-AT_THE_TOP = {"__init__", "__main__", "arguments", "errors", "files", "losses", "stage", "parallel"}
+AT_THE_TOP = {"__init__", "__main__", "errors", "files", "losses", "stage", "parallel"}
 LONGEST = 350
 
 

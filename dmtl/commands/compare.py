@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from dmtl.arguments import number, whole
+from dmtl.commands.shared.arguments import number, whole
 from dmtl.config import for_report
 from dmtl.stage import add_project, project_of
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from dmtl.arguments import number
+from dmtl.commands.shared.arguments import number
 from dmtl.stage import add_project, project_of
 
 

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from dmtl.arguments import whole
 from dmtl.benchmarks import benchmark, benchmark_names
 from dmtl.commands.shared import scores
+from dmtl.commands.shared.arguments import whole
 from dmtl.commands.shared.precision import add_precision
 from dmtl.errors import UserError
 from dmtl.stage import add_project, project_of

@@ -2,7 +2,7 @@
 
 import argparse
 
-from dmtl.arguments import number
+from dmtl.commands.shared.arguments import number
 from dmtl.stage import add_project, project_of
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from dmtl.arguments import number, whole
+from dmtl.commands.shared.arguments import number, whole
 from dmtl.errors import UserError
 from dmtl.stage import add_project, project_of
 

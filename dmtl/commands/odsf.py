@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dmtl.arguments import number, whole
+from dmtl.commands.shared.arguments import number, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from dmtl.arguments import whole
+from dmtl.commands.shared.arguments import whole
 from dmtl.config import for_training
 from dmtl.stage import add_project, project_of
 
