@@ -53,7 +53,7 @@ if [[ -n $nyud ]]; then # the first frames of the tree, with their rows of the l
         read -r split count <<<"$split"
         for folder in "$nyud/$split"/*/; do
             mkdir -p "$part/tree/$split/$(basename "$folder")"
-            (cd "$folder" && find "$PWD" -name '*.npy' | sort -V | head -n "$count") |
+            (cd "$folder" && find "$PWD" -name '*.npy' | sort -V | sed -n "1,${count}p") | # `head` would end `sort` early, and with it the script
                 xargs -I{} ln -s {} "$part/tree/$split/$(basename "$folder")/"
         done
     done

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -105,7 +107,12 @@ def processes_for(items: int) -> int:
 
 
 def in_order(
-    function: Callable[[Item], Result], items: Sequence[Item], title: str, workers: int | None = None, unit: str = "image"
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    title: str,
+    workers: int | None = None,
+    unit: str = "image",
+    per_call: int = 1,
 ) -> Iterator[Result]:
     """`function` of each item, in order, with a progress bar.
 
@@ -115,11 +122,18 @@ def in_order(
         title: of the progress bar.
         workers: processes; None takes every core, but only this process for a few items.
         unit: what an item is, for the progress bar.
+        per_call: items that one call takes over, where a call costs much beside its work.
 
     Raises:
         UserError: a process was killed; whatever `function` raises.
     """
     if workers is None:
         workers = processes_for(len(items))
+    calls = [items[first : first + per_call] for first in range(0, len(items), per_call)]
     with Pool(workers if workers > 1 else 0) as pool:
-        yield from tqdm(pool.map(function, items), title, len(items), unit=unit, disable=None)
+        results = chain.from_iterable(pool.map(partial(_each, function), calls))
+        yield from tqdm(results, title, len(items), unit=unit, disable=None)
+
+
+def _each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in items]

@@ -97,7 +97,9 @@ class Raw:
         splits = {split: self.ids(root, split) for split in SPLITS}
         names = [name for split in SPLITS for image_id in splits[split] for name in self.benchmark.files(root, split, image_id)]
         workers = processes_for(len(names) // FILES_AS_AN_IMAGE)
-        records = in_order(partial(_record, self, root), names, f"{self.name}: hashing", workers, unit="file")
+        records = in_order(
+            partial(_record, self, root), names, f"{self.name}: hashing", workers, unit="file", per_call=FILES_AS_AN_IMAGE
+        )
         files = dict(zip(names, records, strict=True))
         masks = {setting: content_sha256(self.label_mask(setting, root)) for setting in self.benchmark.settings}
         manifest: dict[str, Any] = {"source": self.data.source, "splits": splits, "mappings": masks, "files": files}

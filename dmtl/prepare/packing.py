@@ -117,17 +117,23 @@ def write_shard(
             file["labelled"] = labelled.astype(np.uint8)
         if boundary_listed is not None:
             file["boundary_listed"] = boundary_listed.astype(bool)
-        sizes = {name: file.create_dataset(name, (len(ids), 2), np.int32) for name in ("original_size", "content_size")}
+        sizes = {name: np.zeros((len(ids), 2), np.int32) for name in ("original_size", "content_size")}
+        places = {name: file.create_dataset(name, values.shape, values.dtype) for name, values in sizes.items()}
+        arrays: dict[str, h5py.Dataset] = {}
         for k, sample in enumerate(samples):
             for name, chunk in sample.chunks.items():
                 if k == 0:
-                    _create(file, name, len(ids), chunk)
-                file[name].id.write_direct_chunk((k,) + (0,) * len(chunk.shape), chunk.packed)
+                    arrays[name] = _create(file, name, len(ids), chunk)
+                arrays[name].id.write_direct_chunk((k,) + (0,) * len(chunk.shape), chunk.packed)
             for name, values in sizes.items():
                 values[k] = getattr(sample, name)
+                if k == 0:
+                    places[name][0] = values[0]  # what is written first gets its place in the file first
+        for name, values in sizes.items():
+            places[name][:] = values
 
 
-def _create(file: h5py.File, name: str, count: int, chunk: Chunk) -> None:
+def _create(file: h5py.File, name: str, count: int, chunk: Chunk) -> h5py.Dataset:
     dtype = np.dtype(chunk.dtype)
     packing: dict[str, Any] = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": dtype.itemsize > 1}
-    file.create_dataset(name, (count, *chunk.shape), dtype, chunks=(1, *chunk.shape), **packing)
+    return file.create_dataset(name, (count, *chunk.shape), dtype, chunks=(1, *chunk.shape), **packing)

@@ -10,6 +10,8 @@ from dmtl.parallel import in_order
 from dmtl.prepare.obtain import SPLITS, Raw
 from dmtl.prepare.packing import Packed, pack, write_shard
 
+IMAGES_PER_CALL = 8  # a process reads the benchmark's description once a call
+
 
 def build_shards(raw: Raw, workers: int | None = None) -> None:
     """Write `train.h5`, with the label masks of every setting, and `val.h5`; their bytes do not depend on the number of workers.
@@ -45,7 +47,7 @@ def build_shards(raw: Raw, workers: int | None = None) -> None:
 def _packed(raw: Raw, root: Path, split: str, ids: list[str], workers: int | None) -> Iterator[Packed]:
     records = raw.records()
     items = [(name, {file: records.get(file) for file in raw.benchmark.files(root, split, name)}) for name in ids]
-    return in_order(partial(_pack_one, raw, root, split), items, f"{raw.name}: {split}", workers)
+    return in_order(partial(_pack_one, raw, root, split), items, f"{raw.name}: {split}", workers, per_call=IMAGES_PER_CALL)
 
 
 def _pack_one(raw: Raw, root: Path, split: str, item: tuple[str, dict[str, Any]]) -> Packed:

@@ -1,7 +1,7 @@
 """The images of a user's own benchmark, from one collection or several, each with the labels that it has."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,8 +62,9 @@ class Collections:
 
     def labelled(self, root: Path, split: str, ids: Sequence[str]) -> np.ndarray:
         """`(N, T)` bool: which labels each image has."""
-        there = [self._found(root, split, image)[1].keys() for image in ids]
-        return np.array([[task.name in labels_ for task in self.tasks] for labels_ in there], bool)
+        there = {name: self._labels(root, split, name) for name in self.own.collections}
+        whose = (listing.stem_of(image, self.own.collections) for image in ids)
+        return np.array([[stem in there[name].get(task.name, ()) for task in self.tasks] for name, stem in whose], bool)
 
     def read(self, root: Path, split: str, image: str) -> Sample:
         """One image with the labels that it has.
@@ -96,12 +97,16 @@ class Collections:
         photo = listing.files_of(folder / listing.IMAGES, listing.PHOTOS).get(stem)
         if photo is None:
             raise UserError(f"{folder / listing.IMAGES} has no image '{stem}' any more: put it back, or run 'dmtl init' again")
-        found = {}
-        for task, files in collection.tasks.items():
-            there = listing.files_of(folder / files.folder, listing.LABELS) if (folder / files.folder).is_dir() else {}
-            if label := there.get(stem):
-                found[task] = f"{below}/{files.folder}/{label}"
+        there = self._labels(root, split, name)
+        found = {task: f"{below}/{collection.tasks[task].folder}/{files[stem]}" for task, files in there.items() if stem in files}
         return f"{below}/{listing.IMAGES}/{photo}", found
+
+    def _labels(self, root: Path, split: str, name: str) -> dict[str, Mapping[str, str]]:
+        """Task -> the label files of a split of a collection; a task without its folder is not there."""
+        collection = self.own.collections[name]
+        folder = listing.split_folder(self._folder(root, name), collection, split)
+        folders = {task: folder / files.folder for task, files in collection.tasks.items()}
+        return {task: listing.files_of(path, listing.LABELS) for task, path in folders.items() if path.is_dir()}
 
     def _folder(self, root: Path, name: str) -> Path:
         """A collection's folder, which is asked for once."""
