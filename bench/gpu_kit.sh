@@ -4,8 +4,8 @@
 #   bench/gpu_kit.sh FOLDER [--nyud MTAN_TREE] [--python 3.12] [--platform manylinux_2_28_x86_64]
 #
 # FOLDER: must not be there yet. Copy it to the machine and run: bash FOLDER/bench/gpu_run.sh
-# --nyud: real NYUv2 as MTAN's tree (docs/data.md), and DMTL_MAPPINGS names XTC's label masks; 200 training and 60 test frames at
-#   144x192 go into the kit (KIT_IMAGES="200 60").
+# --nyud: real NYUv2 as MTAN's tree (docs/data.md), and DMTL_MAPPINGS names XTC's label masks; 50 training and 20 test frames at
+#   144x192 go into the kit (KIT_IMAGES="50 20").
 # --python, --platform: of the other machine, where they are not this one's.
 # The interpreter is PYTHON (default: python3); it needs what the project needs, and the package registry for the wheels.
 set -euo pipefail
@@ -46,7 +46,7 @@ for benchmark in nyud cityscapes pascal; do
 done
 "$python" "$root/tests/helpers/tiny_shards.py" "$kit/tiny" >/dev/null
 if [[ -n $nyud ]]; then # the first frames of the tree, with their rows of the label masks
-    read -r train val <<<"${KIT_IMAGES:-200 60}"
+    read -r train val <<<"${KIT_IMAGES:-50 20}"
     part=$(mktemp -d)
     trap 'rm -rf "$part"' EXIT
     for split in "train $train" "val $val"; do
@@ -69,5 +69,5 @@ if [[ -n $nyud ]]; then # the first frames of the tree, with their rows of the l
 fi
 find "$kit" -path "*/data/raw" -prune -exec rm -rf {} +
 size=$(du -sm "$kit" | cut -f1)
-((size < 60)) || { echo "$kit takes $size MB, more than 60: set KIT_IMAGES to fewer than '${KIT_IMAGES:-200 60}'" >&2; exit 1; }
+((size < 60)) || { echo "$kit takes $size MB, more than 60: set KIT_IMAGES to fewer than '${KIT_IMAGES:-50 20}'" >&2; exit 1; }
 echo "$kit: $size MB; on the other machine: bash $(basename "$kit")/bench/gpu_run.sh"

@@ -1,6 +1,6 @@
-"""DVC's records of what has ended, in batches: one `dvc commit` for many stages, in a process beside the trainings.
+"""DVC's records of what has ended, in batches: one commit for many stages, in a process beside the trainings.
 
-DVC reads and rewrites all of dvc.lock for each commit, so one for each stage would cost more than a small training. It also
+All of dvc.lock is read and rewritten for each commit, so one for each stage would cost more than a small training. DVC also
 writes that file in place, so a copy of it lies in `.work/launch/` until the commit is through.
 """
 
@@ -21,6 +21,7 @@ from dmtl.launch.stale import address, is_locked, last_line
 EVERY = 25.0  # seconds that a stage waits at most until it is being recorded
 PATIENCE = 30.0  # seconds of waiting for another dvc that has the lock
 
+COMMAND = ("-m", "dmtl.launch.commit")
 # The copy goes when the commit is through, also where the launch was killed in between.
 COMMIT = 'copy=$1; shift; "$@" && rm -f "$copy"'
 
@@ -107,14 +108,14 @@ class Records:
 
 
 def commit(project: Project, stages: list[Stage]) -> "subprocess.Popen[str]":
-    """Start the `dvc commit` of these stages. In a session of its own: Ctrl-C must not reach it while it writes."""
+    """Start the commit of these stages. In a session of its own: Ctrl-C must not reach it while it writes."""
     copy, lock = _copy_of_lock(project), project.paths.root / "dvc.lock"
     with replacing(copy) as temporary:
         temporary.write_bytes(lock.read_bytes() if lock.exists() else b"")
     held = os.open(copy.with_name("committing"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)  # until the last process that has it open ends, though this one be killed before
-        command = [sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *(address(*named) for named in stages)]
+        command = [sys.executable, *COMMAND, *(address(*named) for named in stages)]
         return subprocess.Popen(
             ["/bin/sh", "-c", COMMIT, "sh", str(copy), *command],
             cwd=project.paths.root,

@@ -96,14 +96,15 @@ def test_what_todays_files_do_not_make_is_not_recorded(tiny: Path, commits: Comm
 
 
 @pytest.mark.parametrize("before", ["", "stages:\n  old: 1\n"])
-def test_a_commit_that_is_killed_while_it_writes_leaves_the_lock_as_it_was(tiny: Path, before: str) -> None:
+def test_a_commit_that_is_killed_while_it_writes_leaves_the_lock_as_it_was(
+    tiny: Path, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dmtl.launch.records.COMMAND", ("commit.py",))
     project, lock = Project(tiny), tiny / "dvc.lock"
     if before:
         lock.write_text(before)
-    (tiny / "dvc").mkdir()
-    (tiny / "dvc" / "__init__.py").touch()
     writes = "import os, pathlib, signal, time\npathlib.Path('dvc.lock').write_text('half')\n"
-    (tiny / "dvc" / "__main__.py").write_text(f"{writes}time.sleep(0.5)\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    (tiny / "commit.py").write_text(f"{writes}time.sleep(0.5)\nos.kill(os.getpid(), signal.SIGKILL)\n")
     process = commit(project, [("train", CELLS[0])])
     mend_lock(project)  # as the next launch does, which waits for what a killed one has left
     assert process.poll() is not None or process.wait(5)
@@ -111,7 +112,7 @@ def test_a_commit_that_is_killed_while_it_writes_leaves_the_lock_as_it_was(tiny:
     assert process.returncode
     assert (lock.read_text() if lock.exists() else "") == before
 
-    (tiny / "dvc" / "__main__.py").write_text(writes)
+    (tiny / "commit.py").write_text(writes)
     assert commit(project, [("train", CELLS[0])]).communicate()[1] == ""
     mend_lock(project)
     assert lock.read_text() == "half", "one that was through stays"
