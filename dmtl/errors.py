@@ -95,13 +95,17 @@ def _say_stopped(status: int) -> None:
 
 
 def extra_with(module: str) -> str | None:
-    """The extra of the installation that brings a package; None where no extra does.
+    """The extra of the installation that brings a package; None where no extra does, or where dmtl itself is not installed.
 
     Args:
         module: its name in `import`.
     """
     package = DISTRIBUTIONS.get(module.partition(".")[0], module.partition(".")[0]).replace("_", "-").lower()
-    for line in importlib.metadata.requires("dmtl") or []:
+    try:
+        required = importlib.metadata.requires("dmtl") or []
+    except importlib.metadata.PackageNotFoundError:  # run from its sources
+        return None
+    for line in required:
         name, extra = re.match(r"[\w.-]+", line), re.search(r"extra == ['\"]([\w-]+)['\"]", line)
         if name and extra and name[0].replace("_", "-").lower() == package:
             return extra[1]

@@ -1,5 +1,6 @@
 """The light installation: what predicts needs nothing that only extras bring, and a missing extra is one line."""
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -62,6 +63,15 @@ def test_a_missing_extra_is_one_line_that_names_it(monkeypatch: pytest.MonkeyPat
         assert capsys.readouterr().err == f"error: this needs the package {module}: pip install 'dmtl[{extra}]'\n"
     with pytest.raises(ModuleNotFoundError), errors.one_line_errors():
         raise ModuleNotFoundError("No module named 'of_nobody'", name="of_nobody")
+
+
+def test_a_missing_package_is_told_where_dmtl_runs_from_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(errors.importlib.metadata, "requires", missing)
+    with pytest.raises(ModuleNotFoundError, match="numba"), errors.one_line_errors():
+        raise ModuleNotFoundError("No module named 'numba'", name="numba")
 
 
 def test_who_has_read_enough_gets_no_traceback(root: Path) -> None:
