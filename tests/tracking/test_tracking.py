@@ -92,7 +92,7 @@ def test_a_run_has_its_name_parameters_and_curves(tracked: Path) -> None:
 
 
 def test_an_interrupted_training_goes_on_in_its_run(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told to stop after the first epoch, then killed after the second with a checkpoint from before: one run, each epoch once."""
+    """Told to stop after the first epoch, killed after the second with a checkpoint from before: one run, each epoch once."""
     original, ends = loop._end_epoch, iter([lambda: os.kill(os.getpid(), signal.SIGTERM), _interrupted])
 
     def end_after_the_epoch(run: loop.Run, *args: object) -> None:
