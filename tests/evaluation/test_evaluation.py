@@ -8,19 +8,16 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-import yaml
-from helpers.narrow_resnet import narrow_backbones
+from helpers.evaluating import CANVAS, CONTENTS, DESCRIPTION, TASKS, PascalShard, small_model
 from helpers.project import ROOT
 from PIL import Image
 
 import dmtl.evaluation.evaluate
-from dmtl.benchmarks import benchmark
-from dmtl.config import FAMILIES, IMAGENET, NetworkConfig
+from dmtl.config import IMAGENET
 from dmtl.data.transforms import normalise
 from dmtl.errors import UserError
 from dmtl.evaluation.evaluate import Share, evaluate
@@ -30,74 +27,13 @@ from dmtl.metrics.boundary import BoundaryCounts, boundary_counts, summarise
 from dmtl.metrics.boundary_files import evaluate_folders
 from dmtl.metrics.boundary_pool import processes_for
 from dmtl.metrics.per_image import PerImage, load_per_image, merge
-from dmtl.models import build
 from dmtl.models.shared.method import Maps, Method, Stages
-from dmtl.tasks import kind_of, kinds_of
-
-TASKS = benchmark("pascal").outputs
-CANVAS = (32, 64)
-CONTENTS = [(32, 64), (32, 41), (21, 64), (25, 39), (32, 64), (18, 20), (31, 63)]
-DESCRIPTION = {"cell": "pascal-onelabel-x", "scale": "demo", "seed": 3}
-
-
-class PascalShard:
-    """What evaluation asks of a PASCAL test shard, from memory: images smaller than the canvas, some off the odsF list."""
-
-    path = Path("val.h5")
-    outputs = TASKS
-    kinds = kinds_of(TASKS)
-    described_kinds: ClassVar[dict] = {}
-    labelled = None
-    size = CANVAS
-    ids = tuple(f"2008_{k:06}" for k in range(len(CONTENTS)))
-    boundary_listed = np.array([k % 3 != 1 for k in range(len(CONTENTS))])
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def content_size(self, k: int) -> tuple[int, int]:
-        return CONTENTS[k]
-
-    def image(self, k: int) -> np.ndarray:
-        return np.random.default_rng(k).integers(0, 256, (*CONTENTS[k], 3), np.uint8)
-
-    def label(self, task: str, k: int) -> np.ndarray:
-        rng = np.random.default_rng([k, len(task)])
-        if task == "normals":
-            return rng.normal(size=(*CONTENTS[k], 3)).astype(np.float32) * (rng.random((*CONTENTS[k], 1)) < 0.7)
-        classes = 2 if task == "boundary" else TASKS[task]
-        label = rng.integers(0, classes, CONTENTS[k]).astype(np.uint8)
-        return np.where(rng.random(CONTENTS[k]) < 0.2, 255, label).astype(np.uint8)
-
-    def label_map(self, k: int) -> np.ndarray:
-        coarse = np.random.default_rng(k).integers(0, 460, (4, 5)).astype(np.uint16)
-        return np.kron(coarse, np.ones((8, 13), np.uint16))[: CONTENTS[k][0], : CONTENTS[k][1]]
-
-
-def _model(method: str = "diffusion_prediction") -> Method:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    family = method if method in FAMILIES else "diffusion" if method.startswith("diffusion") else "plain"
-    block = params[family]
-    if family == "plain":
-        block = {"decoder_blocks": 1, "single_task_images": "labelled"}
-    if family == "diffusion":
-        block["network"] |= {"decoder_blocks": 1, "blocks": 1}
-    network = NetworkConfig(
-        method=method,
-        family=family,
-        backbone="resnet18",
-        width=8,
-        outputs=TASKS,
-        options=FAMILIES[family].model_validate(block),
-    )
-    torch.manual_seed(0)
-    with narrow_backbones():
-        return build(network).eval()
+from dmtl.tasks import kind_of
 
 
 @pytest.fixture(scope="module")
 def whole() -> PerImage:
-    return evaluate(_model(), PascalShard(), DESCRIPTION)
+    return evaluate(small_model(), PascalShard(), DESCRIPTION)
 
 
 def _same(a: PerImage, b: PerImage) -> None:
@@ -118,7 +54,7 @@ def test_a_loop_over_images_gives_the_same(whole: PerImage) -> None:
     """Padded by hand; every task but boundary on the canvas, boundary on the image alone and only where it is listed."""
     from dmtl.data.loading import noise_key
 
-    shard, model = PascalShard(), _model()
+    shard, model = PascalShard(), small_model()
     expected: dict[str, list[np.ndarray]] = {task: [] for task in TASKS}
     counts: list[BoundaryCounts] = []
     for k, (h, w) in enumerate(CONTENTS):
@@ -153,7 +89,7 @@ def test_a_loop_over_images_gives_the_same(whole: PerImage) -> None:
 @pytest.mark.parametrize("method", ["mtl_baseline", "diffusion_prediction", "constant"])
 def test_evaluation_does_not_depend_on_the_batch(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for a network's rounding: the noise is drawn for each image by its id."""
-    model, tables = _model(method), []
+    model, tables = small_model(method), []
     for batch in (1, 8):
         monkeypatch.setattr(dmtl.evaluation.evaluate, "BATCH", batch)
         tables.append(evaluate(model, PascalShard(), DESCRIPTION).tables)
@@ -165,7 +101,7 @@ def test_evaluation_does_not_depend_on_the_batch(method: str, monkeypatch: pytes
 
 
 def test_the_seed_draws_the_noise(whole: PerImage) -> None:
-    other = evaluate(_model(), PascalShard(), DESCRIPTION | {"seed": 4}).tables
+    other = evaluate(small_model(), PascalShard(), DESCRIPTION | {"seed": 4}).tables
     for task, table in whole.tables["initial"].items():
         assert np.array_equal(table, other["initial"][task])
     assert not np.array_equal(whole.tables["final"]["normals"], other["final"]["normals"])
@@ -177,7 +113,7 @@ def test_the_seed_draws_the_noise(whole: PerImage) -> None:
 @pytest.mark.parametrize("shares", [2, 3])
 def test_merged_shares_are_the_whole_to_the_last_digit(shares: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(dmtl.evaluation.evaluate, "BATCH", 2)
-    model, shard = _model(), PascalShard()
+    model, shard = small_model(), PascalShard()
     one = evaluate(model, shard, DESCRIPTION)
     parts = [evaluate(model, shard, DESCRIPTION, Share(i, shares)) for i in range(shares, 0, -1)]
     for i, part in enumerate(parts):
@@ -191,7 +127,7 @@ def test_merged_shares_are_the_whole_to_the_last_digit(shares: int, monkeypatch:
 
 
 def test_boundaries_counted_in_other_processes_are_the_same(whole: PerImage) -> None:
-    _same(evaluate(_model(), PascalShard(), DESCRIPTION, processes=2), whole)
+    _same(evaluate(small_model(), PascalShard(), DESCRIPTION, processes=2), whole)
 
 
 def _die(*_: object) -> None:
@@ -201,7 +137,7 @@ def _die(*_: object) -> None:
 def test_a_killed_process_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dmtl.metrics.boundary_pool.map_statistics", _die)
     with pytest.raises(UserError, match="was killed: is the memory full"):
-        evaluate(_model("constant"), PascalShard(), DESCRIPTION, processes=1)
+        evaluate(small_model("constant"), PascalShard(), DESCRIPTION, processes=1)
 
 
 def test_processes_are_started_where_they_pay() -> None:
@@ -211,21 +147,21 @@ def test_processes_are_started_where_they_pay() -> None:
 
 def test_shares_that_do_not_fit_are_refused(whole: PerImage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dmtl.evaluation.evaluate, "BATCH", 4)
-    parts = [evaluate(_model("constant"), PascalShard(), DESCRIPTION, Share(i, 2)) for i in (1, 2)]
+    parts = [evaluate(small_model("constant"), PascalShard(), DESCRIPTION, Share(i, 2)) for i in (1, 2)]
     with pytest.raises(UserError, match="of 7 images 3 are missing and 0 there twice"):
         merge(parts[:1])
     with pytest.raises(UserError, match="of 7 images 0 are missing and 3 there twice"):
         merge([*parts, parts[1]])
     with pytest.raises(UserError, match="different evaluations"):
-        merge([parts[0], evaluate(_model("constant"), PascalShard(), DESCRIPTION | {"seed": 9}, Share(2, 2))])
+        merge([parts[0], evaluate(small_model("constant"), PascalShard(), DESCRIPTION | {"seed": 9}, Share(2, 2))])
     with pytest.raises(UserError, match="7 images are 2 batches, too few for 3 shares"):
-        evaluate(_model("constant"), PascalShard(), DESCRIPTION, Share(1, 3))
+        evaluate(small_model("constant"), PascalShard(), DESCRIPTION, Share(1, 3))
 
 
 @pytest.mark.parametrize("text", ["", "1", "1/2/3", "a/b", "-1/2", "1.0/2", "0/2", "3/2", "1/0"])
 def test_shares_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="share"):
-        evaluate(_model("constant"), PascalShard(), DESCRIPTION, Share.parse(text))
+        evaluate(small_model("constant"), PascalShard(), DESCRIPTION, Share.parse(text))
 
 
 # The statistics file
@@ -285,7 +221,7 @@ def test_damaged_files_are_refused(whole: PerImage, tmp_path: Path, spoil: Calla
 
 def test_written_predictions_score_as_the_evaluation_did(tmp_path: Path) -> None:
     shard = PascalShard()
-    images = evaluate(_model(), shard, DESCRIPTION, predictions=tmp_path / "out")
+    images = evaluate(small_model(), shard, DESCRIPTION, predictions=tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["final", "initial"]
     for task in TASKS:
         names = sorted(path.name for path in (tmp_path / "out" / "final" / task).iterdir())
@@ -330,18 +266,18 @@ class Broken(Method):
 
 def test_a_prediction_that_is_not_finite_is_named() -> None:
     with pytest.raises(UserError, match="final human_parts of image '2008_000002': the prediction holds NaN"):
-        evaluate(Broken(_model("constant").config), PascalShard(), DESCRIPTION)
+        evaluate(Broken(small_model("constant").config), PascalShard(), DESCRIPTION)
 
 
 @pytest.mark.parametrize("processes", [0, 1])
 def test_a_label_map_of_another_size_is_named(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PascalShard, "label_map", lambda self, k: np.zeros((5, 5), np.uint16))
     with pytest.raises(UserError, match=r"final boundary of image '2008_000000': .* its label map \(5, 5\)"):
-        evaluate(_model("constant"), PascalShard(), DESCRIPTION, processes=processes)
+        evaluate(small_model("constant"), PascalShard(), DESCRIPTION, processes=processes)
 
 
 def test_a_model_of_another_benchmark_is_refused() -> None:
-    model = _model("constant")
+    model = small_model("constant")
     model.outputs = {"semseg": 7, "depth": 1}
     with pytest.raises(UserError, match="not the same benchmark"):
         evaluate(model, PascalShard(), DESCRIPTION)
@@ -349,7 +285,7 @@ def test_a_model_of_another_benchmark_is_refused() -> None:
 
 def test_without_a_listed_image_boundary_has_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PascalShard, "boundary_listed", np.zeros(len(CONTENTS), bool))
-    scores = evaluate(_model("constant"), PascalShard(), DESCRIPTION).scores()["final"]
+    scores = evaluate(small_model("constant"), PascalShard(), DESCRIPTION).scores()["final"]
     assert scores is not None
     assert np.isnan(list(scores["boundary"].values())).all()
 

@@ -20,6 +20,9 @@ from helpers.project import ROOT, tiny_params
 NYUD = {"semseg": 13, "depth": 1, "normals": 3}
 PASCAL = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}
 FAMILY = {name: method["cell"]["family"] for name, method in yaml.safe_load((ROOT / "grid.yaml").read_text())["methods"].items()}
+LATENT = ("latent_regression", "latent_regression_vae")  # one call of the denoiser, one loss of all tasks
+ONE_STEP = (*LATENT, "stable_mtl")  # which goes through no chain either
+DIFFUSION = tuple(sorted(method for method, family in FAMILY.items() if family == "diffusion" and method not in ONE_STEP))
 PACKAGES = {"stable_mtl": "diffusers"}  # method -> what it needs of an extra that the lock leaves out
 MASKS = {  # setting -> which of NYUD's labels each of four images shows
     "onelabel": [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]],

@@ -7,6 +7,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from dmtl.__main__ import main
 from dmtl.config import Project
 
 SIZE = (40, 56)
@@ -54,6 +55,16 @@ def make_collection(folder: Path, tasks: Sequence[str] = ALL, train: int = 6, va
             for name in ("image", *tasks):
                 store(folder / split / name, f"{k}", arrays[name])
     return folder
+
+
+def init(*words: object) -> None:
+    """The command `dmtl init`, in this process."""
+    main(["init", *map(str, words)])
+
+
+def truncate(path: Path, by: int = 40) -> None:
+    """Cut bytes off a file's end."""
+    path.write_bytes(path.read_bytes()[:-by])
 
 
 def tiny_recipe(folder: Path) -> Project:

@@ -27,6 +27,7 @@ from dmtl.prepare import archives
 from dmtl.prepare.archives import unpack
 from dmtl.prepare.mapping_files import read_mapping
 
+Content = bytes | Callable[[], bytes]  # made where it is used if that takes a while
 MANIFEST = "data/raw/demo/pascal.json"
 
 
@@ -95,8 +96,12 @@ def _text_bomb() -> bytes:
     return struct.pack(">I", len(content)) + b"zTXt" + content + struct.pack(">I", zlib.crc32(b"zTXt" + content))
 
 
+def _made(content: Content) -> bytes:
+    return content if isinstance(content, bytes) else content()
+
+
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n(x) run\nshowpage\n"
-PICTURES: dict[str, bytes] = {
+PICTURES: dict[str, Content] = {
     "empty": b"",
     "a text": b"hello",
     "an EPS": EPS,
@@ -110,7 +115,7 @@ PICTURES: dict[str, bytes] = {
     "of no pixels": _png(0, 16),
     "cut": _png(64, 64, bytes(100))[:-20],
     "without its pixels": _png(64, 64, b"", b"\xff" * 40),
-    "a long comment": _png(64, 64, b"", _text_bomb()),
+    "a long comment": lambda: _png(64, 64, b"", _text_bomb()),
     "a GIF of a huge screen": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"\x3b",
     "a PPM of 1e9 pixels": b"P6 40000 40000 255\n",
     "a PPM of -1": b"P6 -1 4 255\n",
@@ -122,9 +127,9 @@ PICTURES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("content", PICTURES.values(), ids=PICTURES)
 @pytest.mark.parametrize("ending", ["png", "jpg"])
-def test_pictures(tmp_path: Path, content: bytes, ending: str) -> None:
+def test_pictures(tmp_path: Path, content: Content, ending: str) -> None:
     path = tmp_path / f"x.{ending}"
-    path.write_bytes(content)
+    path.write_bytes(_made(content))
     assert f"x.{ending}" in _one_line(lambda: load_pixels(path, ("RGB",)))
     assert f"x.{ending}" in _one_line(lambda: read_photo(path))
     assert f"x.{ending}" in _one_line(lambda: stored_label(path))
@@ -136,7 +141,7 @@ PREDICTED = ("an EPS", "of 1e9 pixels", "of 9000 x 9000", "a GIF of a huge scree
 @pytest.mark.parametrize("name", PREDICTED)
 def test_predict(whole: Path, tmp_path: Path, name: str) -> None:
     folder = copied(whole, tmp_path / "project")
-    (folder / "x.png").write_bytes(PICTURES[name])
+    (folder / "x.png").write_bytes(_made(PICTURES[name]))
     assert "x.png" in refused(folder, "predict", "x.png", "--model", MODEL, "--out", "out", "--processes", "0")
 
 
@@ -146,7 +151,7 @@ def test_odsf(tmp_path: Path, name: str, bad: str) -> None:
     for folder in ("soft", "labels"):
         (tmp_path / folder).mkdir()
         Image.fromarray(np.zeros((16, 16), np.uint8)).save(tmp_path / folder / "x.png")
-    (tmp_path / bad / "x.png").write_bytes(PICTURES[name])
+    (tmp_path / bad / "x.png").write_bytes(_made(PICTURES[name]))
     assert f"{bad}/x.png" in refused(tmp_path, "odsf", "soft", "labels")
 
 
@@ -300,7 +305,7 @@ def _lying_zip() -> bytes:
     return bytes(content)
 
 
-ARCHIVES: dict[str, bytes] = {
+ARCHIVES: dict[str, Content] = {
     "empty": b"",
     "a text": b"hello",
     "tar upwards": _tar(_member("../x")),
@@ -316,7 +321,7 @@ ARCHIVES: dict[str, bytes] = {
     "tar of attributes of 4 GiB": _claiming(tarfile.XHDTYPE, 4 << 30),
     "tar of common attributes of 4 GiB": _claiming(tarfile.XGLTYPE, 4 << 30),
     "tar with holes": _claiming(tarfile.GNUTYPE_SPARSE, 512),
-    "tar packed of a name of 1 GiB": gzip.compress(_claiming(tarfile.GNUTYPE_LONGNAME, 1 << 30) + bytes(64 << 20)),
+    "tar packed of a name of 1 GiB": lambda: gzip.compress(_claiming(tarfile.GNUTYPE_LONGNAME, 1 << 30) + bytes(64 << 20)),
     "gzip damaged": gzip.compress(_tar(_member("x")))[:-6],
     "zip upwards": _zip("../x"),
     "zip absolute": _zip("/tmp/x"),
@@ -324,15 +329,15 @@ ARCHIVES: dict[str, bytes] = {
     "zip of a link": _zip("x", content=b"/etc/passwd", mode=0o120777),
     "zip of a file twice": _zip("x", "./x"),
     "zip of a long name": _zip("x" * 20_000),
-    "zip that lies": _lying_zip(),
+    "zip that lies": _lying_zip,
     "zip cut": _zip("x", content=bytes(1000))[:-30],
 }
 
 
 @pytest.mark.parametrize("content", ARCHIVES.values(), ids=ARCHIVES)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_archives(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x.tar").write_bytes(content)
+def test_archives(tmp_path: Path, content: Content) -> None:
+    (tmp_path / "x.tar").write_bytes(_made(content))
     _one_line(lambda: unpack([tmp_path / "x.tar"], tmp_path / "tree"))
     assert {path.name for path in tmp_path.iterdir()} <= {"x.tar", ".tree.lock"}
 

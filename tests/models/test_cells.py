@@ -75,8 +75,14 @@ def _batch(path: Path, setting: str, tasks: tuple[str, ...]) -> Batch:
     return batch
 
 
+@cache
+def _project(folder: Path) -> Project:
+    """Read once, since nothing here changes its files."""
+    return Project(folder)
+
+
 def _network(folder: Path, cell: str) -> tuple[TrainingConfig, Method]:
-    training = for_training(Project(folder), cell)
+    training = for_training(_project(folder), cell)
     torch.manual_seed(0)
     return training, build(training.network(benchmark(training.cell.benchmark).outputs))
 

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 import yaml
 from helpers.networks import NYUD, batch_of, fresh
 from helpers.project import tiny_params
+from helpers.training import set_recipe, train
 from torch import Tensor
 
-from dmtl.config import Project, for_report, for_training
+from dmtl.config import Project, for_report
 from dmtl.data.batch import Batch
 from dmtl.data.shards import Shard
 from dmtl.errors import UserError
@@ -27,7 +28,6 @@ from dmtl.models.shared.method import Method
 from dmtl.report.figures import ceiling_chart
 from dmtl.report.results import load_results
 from dmtl.tasks import IGNORE, kinds_of
-from dmtl.training import loop
 
 METHODS = ("latent_regression", "latent_regression_vae")
 OUTPUTS = {"semseg": 13, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1, "depth": 1, "flow": 2, "albedo": 3}
@@ -243,19 +243,11 @@ def test_the_autoencoder_learns_to_reconstruct() -> None:
     assert model(batch)["reconstruction"].item() == model(batch)["reconstruction"].item()
 
 
-def _train(folder: Path, cell: str) -> bytes:
-    project = Project(folder)
-    loop.train(for_training(project, cell), project.paths)
-    return (project.paths.model(cell) / "model.safetensors").read_bytes()
-
-
 def test_task_weights_have_no_effect(tiny: Path) -> None:
     cell = "nyud-onelabel-latent_regression"
-    expected = _train(tiny, cell)
-    params = yaml.safe_load((tiny / "params.yaml").read_text())
-    params["scales"]["demo"]["train"]["nyud"]["task_weights"] = {"semseg": 100.0, "depth": 0.0, "normals": 3.0}
-    (tiny / "params.yaml").write_text(yaml.safe_dump(params))
-    assert _train(tiny, cell) == expected
+    expected = train(tiny, cell)["model.safetensors"]
+    set_recipe(tiny, task_weights={"semseg": 100.0, "depth": 0.0, "normals": 3.0})
+    assert train(tiny, cell)["model.safetensors"] == expected
 
 
 def test_the_ceiling_reaches_results_and_report(tiny: Path) -> None:
@@ -263,7 +255,7 @@ def test_the_ceiling_reaches_results_and_report(tiny: Path) -> None:
     params["diffusion"]["network"]["latent"]["coefficients"] = 64
     (tiny / "params.yaml").write_text(yaml.safe_dump(params))
     cell, project = "nyud-onelabel-latent_regression", Project(tiny)
-    _train(tiny, cell)
+    train(tiny, cell)
     folder = project.paths.model(cell)
     shard = Shard(project.paths.shard("nyud", "val"))
     found = evaluate(load_model(folder), shard, read_description(folder)).result()

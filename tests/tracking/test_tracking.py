@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -13,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 from filelock import FileLock
 from helpers.project import ROOT, shared_folder
+from helpers.training import set_recipe
 
 from dmtl.config import Project, for_report, for_training
 from dmtl.files import digest
@@ -31,10 +32,8 @@ from dmtl.training.fingerprint import fingerprint_of
 CELL = "nyud-full-mtl_baseline"
 
 
-def _train(folder: Path) -> Project:
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["scales"]["demo"]["train"]["nyud"] |= {"epochs": 2}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+def _train(folder: Path, epochs: int = 2) -> Project:
+    set_recipe(folder, epochs=epochs)
     project = Project(folder)
     loop.train(for_training(project, CELL), project.paths)
     return project
@@ -92,28 +91,28 @@ def test_a_run_has_its_name_parameters_and_curves(tracked: Path) -> None:
     assert (Project(tracked).paths.model(CELL) / "model.json").exists()
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_an_interrupted_training_goes_on_in_its_run(tracked: Path, monkeypatch: pytest.MonkeyPatch, killed: bool) -> None:
-    """Told to stop after the first epoch, or killed after it with a checkpoint from before: one run, each epoch once."""
-    original = loop._end_epoch
+def test_an_interrupted_training_goes_on_in_its_run(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told to stop after the first epoch, killed after the second with a checkpoint from before: one run, each epoch once."""
+    original, ends = loop._end_epoch, iter([lambda: os.kill(os.getpid(), signal.SIGTERM), _interrupted])
 
-    def stop_after_the_first_epoch(run: loop.Run, *args: object) -> None:
+    def end_after_the_epoch(run: loop.Run, *args: object) -> None:
         original(run, *args)  # type: ignore[arg-type]
-        if run.position.epoch == 1 and not (tracked / "stopped").exists():
-            (tracked / "stopped").touch()
-            if killed:
-                raise KeyboardInterrupt
-            os.kill(os.getpid(), 15)
+        next(ends, lambda: None)()
 
-    monkeypatch.setattr(loop, "_end_epoch", stop_after_the_first_epoch)
-    with pytest.raises((SystemExit, KeyboardInterrupt)):
-        _train(tracked)
-    _train(tracked)
+    monkeypatch.setattr(loop, "_end_epoch", end_after_the_epoch)
+    for end in (SystemExit, KeyboardInterrupt):
+        with pytest.raises(end):
+            _train(tracked, epochs=3)
+    _train(tracked, epochs=3)
     with sqlite3.connect(tracked / "mlflow.db") as database:
         runs = database.execute("select name, status from runs").fetchall()
         curve = database.execute("select step from metrics where key = 'train/depth' order by step").fetchall()
     assert runs == [(CELL, "FINISHED")]
-    assert curve == [(1,), (2,)]
+    assert curve == [(1,), (2,), (3,)]
+
+
+def _interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_server_that_never_answers_costs_nothing(

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from helpers.project import ROOT
+from helpers.training import set_recipe
 from safetensors.torch import load_file
 
 from dmtl.config import IMAGENET, Project
@@ -22,17 +22,11 @@ from dmtl.training.devices import launched
 CELL = "nyud-onelabel-diffusion_feature"
 
 
-def _recipe(folder: Path, **recipe: object) -> None:
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["scales"]["demo"]["train"]["nyud"] |= recipe
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-
-
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-8), pytest.param("float32", 1e-4, marks=pytest.mark.long)])
 def test_two_processes_equal_one(tiny: Path, tmp_path: Path, dtype: str, tolerance: float) -> None:
     """Twenty steps of partial labels, so that often one process alone labels a task, or a batch has none of it."""
     # shares of two images and of one; batch norm over a few values and Adam blow float32 rounding up with every larger step
-    _recipe(tiny, epochs=10, batch=3, learning_rate=1e-4 if dtype == "float64" else 2e-6)
+    set_recipe(tiny, epochs=10, batch=3, learning_rate=1e-4 if dtype == "float64" else 2e-6)
     folders = (tiny, shutil.copytree(tiny, tmp_path / "two", symlinks=True))
     command = [sys.executable, str(ROOT / "tests" / "helpers" / "two_processes.py"), *map(str, folders), CELL, dtype]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

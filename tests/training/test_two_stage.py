@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from helpers.networks import batch_of, network
+from helpers.training import set_recipe
 from lightning_fabric import Fabric
 
 from dmtl.config import NetworkConfig, Project, for_training
@@ -47,9 +48,7 @@ class Continued(TwoStage, PlainNetwork):
 @pytest.fixture
 def made(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> list[Continued]:
     """The networks that trainings of the tiny project make, two epochs of two batches each."""
-    params = yaml.safe_load((tiny / "params.yaml").read_text())
-    params["scales"]["demo"]["train"]["nyud"]["epochs"] = 2
-    (tiny / "params.yaml").write_text(yaml.safe_dump(params))
+    set_recipe(tiny, epochs=2)
     networks: list[Continued] = []
 
     def build(network: NetworkConfig) -> Continued:
@@ -123,16 +122,10 @@ def test_the_first_stays_in_evaluation_mode_and_gets_no_gradient() -> None:
         assert (id(parameter) in moved) == (parameter.grad is not None) == (not name.startswith("first.")), name
 
 
-def _set(folder: Path, **recipe: object) -> None:
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["scales"]["demo"]["train"]["nyud"] |= recipe
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-
-
 def test_a_teacher_that_is_killed_while_it_trains_goes_on(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after every step; the process ends without a word in the teacher's last step, and in the student's first."""
     cell = "nyud-onelabel-teacher_control"
-    _set(tiny, epochs=2)
+    set_recipe(tiny, epochs=2)
     expected = _train(tiny, cell)
     monkeypatch.setattr(checkpoint, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(checkpoint, "COST_RATIO", 0)
@@ -154,7 +147,7 @@ def test_a_teacher_that_is_killed_while_it_trains_goes_on(tiny: Path, monkeypatc
 
 def test_pseudo_labels_are_noted_by_epoch_and_are_no_part_of_the_loss(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, logged = {"semseg": 2.0, "depth": 3.0, "normals": 0.5}, {}
-    _set(tiny, task_weights=weights)
+    set_recipe(tiny, task_weights=weights)
     params = yaml.safe_load((tiny / "params.yaml").read_text())
     params["plain"]["teacher_control"] |= {"threshold": 0.1, "thresholds": {}}
     (tiny / "params.yaml").write_text(yaml.safe_dump(params))
