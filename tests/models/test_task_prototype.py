@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 from helpers.networks import NYUD, batch_of, fresh
 
+from dmtl.models.representation.codebook import Codebook
 from dmtl.models.representation.prototypes import Retrieval, affinities, association_loss, triplet_loss
 from dmtl.models.representation.quantiser import ImageAutoEncoder
 from dmtl.models.representation.style import TaskPrototype
 
+KEYS = torch.tensor([11, 12])
 METHODS = ("task_prototype", "task_prototype_without_tke")
 
 
@@ -115,11 +117,11 @@ def test_its_terms_see_no_label_and_no_head(method: str, terms: set[str]) -> Non
 
 def test_a_feature_gets_the_nearest_code() -> None:
     torch.manual_seed(0)
-    auto_encoder, features = ImageAutoEncoder(8, 16, 0.25), 0.02 * torch.randn(2, 8, 3, 4)
-    distances = (features.movedim(1, -1)[..., None, :] - auto_encoder.codes).square().sum(-1)
-    assert torch.equal(auto_encoder.nearest(features), distances.argmin(-1))
-    exact = auto_encoder.codes[[3, 5]].detach()[..., None, None]
-    assert auto_encoder.nearest(exact).flatten().tolist() == [3, 5]
+    codebook, features = Codebook(8, 16), 0.02 * torch.randn(2, 8, 3, 4)
+    distances = (features.movedim(1, -1)[..., None, :] - codebook.codes).square().sum(-1)
+    assert torch.equal(codebook.nearest(features), distances.argmin(-1))
+    exact = codebook.codes[[3, 5]].detach()[..., None, None]
+    assert codebook.nearest(exact).flatten().tolist() == [3, 5]
 
 
 def test_the_image_teaches_codes_and_features_and_the_commitment_features_alone() -> None:
@@ -127,19 +129,19 @@ def test_the_image_teaches_codes_and_features_and_the_commitment_features_alone(
     for commitment in (0.0, 0.25):
         auto_encoder = ImageAutoEncoder(8, 16, commitment)
         features = torch.randn(2, 8, 2, 3, requires_grad=True)
-        auto_encoder(features, torch.randn(2, 3, 16, 24)).backward()
-        used = set(auto_encoder.nearest(features).flatten().tolist())
-        assert auto_encoder.codes.grad is not None
+        auto_encoder(features, torch.randn(2, 3, 16, 24), KEYS).backward()
+        used = set(auto_encoder.codebook.nearest(features).flatten().tolist())
+        assert auto_encoder.codebook.codes.grad is not None
         assert features.grad is not None
-        assert {k for k, row in enumerate(auto_encoder.codes.grad) if row.any()} <= used
-        assert auto_encoder.codes.grad.any()
+        assert {k for k, row in enumerate(auto_encoder.codebook.codes.grad) if row.any()} <= used
+        assert auto_encoder.codebook.codes.grad.any()
         assert features.grad.any()
     images, code_gradients = torch.randn(2, 3, 16, 24), []
     for commitment in (0.0, 100.0):
         torch.manual_seed(1)
         auto_encoder, features = ImageAutoEncoder(8, 16, commitment), torch.randn(2, 8, 2, 3)
-        auto_encoder(features, images).backward()
-        code_gradients.append(auto_encoder.codes.grad)
+        auto_encoder(features, images, KEYS).backward()
+        code_gradients.append(auto_encoder.codebook.codes.grad)
     assert torch.equal(*code_gradients)
 
 
