@@ -35,7 +35,7 @@ class DualEncoder(RepresentationNetwork):
         if self.of.similarity == "adaptive":
             self.centre = nn.Parameter(torch.eye(width)[..., None, None])
 
-    def predictions(self, images: Tensor, shared: Tensor) -> tuple[Maps, Maps]:
+    def predictions(self, images: Tensor, shared: Tensor, noise_keys: Tensor) -> tuple[Maps, Maps]:
         predictions, correlated = {}, []
         for task in self.tasks:
             mixed = self.shared[task](shared)

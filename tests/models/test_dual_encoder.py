@@ -55,6 +55,25 @@ def test_a_large_weight_makes_all_layers_one(similarity: str) -> None:
     assert spread() < 0.1 * before
 
 
+@pytest.mark.parametrize("similarity", ["mean", "adaptive"])
+def test_the_terms_have_the_weights_of_their_options(similarity: str) -> None:
+    """The size of the shared layers is a part of `similarity`, and the centre learns where there is one."""
+    model = _made(own_width=1.0, similarity=similarity, weight=0.5, size=0.25, orthogonality=0.125).train()
+    torch.manual_seed(1)
+    for layer in model.shared.values():
+        layer.weight.data += 0.1 * torch.randn_like(layer.weight)
+    weights, batch = torch.stack([model.shared[task].weight for task in NYUD]), batch_of("full")
+    apart = similarity_penalty(weights, model.centre if similarity == "adaptive" else None)
+    losses = model(batch)
+    assert losses["similarity"].item() == pytest.approx(float(0.5 * apart + 0.25 * weights.square().sum()), rel=1e-5)
+    shared = model.trunk(batch.images)
+    correlated = sum(correlation_penalty(shared, model.encoders[task](batch.images)) for task in NYUD)
+    assert losses["orthogonality"].item() == pytest.approx(0.125 * float(correlated), rel=1e-3)
+    losses["similarity"].backward()
+    moved = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == {"shared"} | ({"centre"} if similarity == "adaptive" else set())
+
+
 def test_features_that_vary_apart_are_uncorrelated() -> None:
     wave = torch.tensor([1.0, -1.0, 1.0, -1.0]).view(1, 1, 2, 2)
     other = torch.tensor([1.0, 1.0, -1.0, -1.0]).view(1, 1, 2, 2)

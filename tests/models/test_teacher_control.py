@@ -176,6 +176,29 @@ def test_deviations_are_those_of_the_values_that_count() -> None:
     assert deviations({"depth"}, [{"depth": torch.ones(1, 2, 2)}]) == {}  # not 0, by which differences are divided
 
 
+def test_the_student_is_a_network_of_its_own_beside_a_teacher_that_stays_as_it_is() -> None:
+    """The student begins with weights of its own, not the teacher's; its steps leave the teacher, statistics included, alone."""
+    model = _made(thresholds={}, threshold=0.0)
+    (name, teacher), (_, student) = model.trainings()
+    assert (name, teacher, student) == ("teacher", model.first, model)
+    at_first = {name: value.clone() for name, value in model.state_dict().items()}
+    student.begin()
+    begun = model.state_dict()
+    assert all(torch.equal(value, begun[name]) for name, value in at_first.items())
+    convolutions = [name for name, p in model.first.named_parameters() if p.ndim == 4]
+    assert len(convolutions) > 10
+    assert not any(torch.equal(begun[name], begun[f"first.{name}"]) for name in convolutions)
+    optimiser = torch.optim.Adam(student.parameter_groups(), lr=1e-2)
+    for _ in range(2):
+        optimiser.zero_grad()
+        _total(student.train()(batch_of("onelabel"))).backward()
+        assert not any(module.training for module in model.first.modules())
+        optimiser.step()
+    after = model.state_dict()
+    for name, value in at_first.items():
+        assert torch.equal(after[name], value) == name.startswith("first."), name
+
+
 def test_an_image_whose_labels_are_all_ignored_and_a_batch_of_one_have_a_loss() -> None:
     model, batch = _made(thresholds={}, threshold=0.0).train(), batch_of("onelabel")
     ignored = replace(batch, labels={task: torch.full_like(label, IGNORE) for task, label in batch.labels.items()})

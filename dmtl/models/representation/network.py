@@ -22,13 +22,14 @@ class RepresentationNetwork(Method):
 
     def forward(self, batch: Batch) -> Maps:
         shared = self.trunk(batch.images)
-        predictions, terms = self.predictions(batch.images, shared)
+        predictions, terms = self.predictions(batch.images, shared, batch.noise_keys)
         return {**self.supervised(predictions, batch), **terms}
 
     def maps(self, images: Tensor, noise: float, noise_keys: Tensor) -> Stages:
-        predictions, _ = self.predictions(images, self.trunk(images))
+        predictions, _ = self.predictions(images, self.trunk(images), noise_keys)
         return {"final": predictions}
 
     @abstractmethod
-    def predictions(self, images: Tensor, shared: Tensor) -> tuple[Maps, Maps]:
-        """Images and the trunk's `(B, C, h, w)` -> task -> `(B, n, h, w)`, and in training the method's own terms, weighted."""
+    def predictions(self, images: Tensor, shared: Tensor, noise_keys: Tensor) -> tuple[Maps, Maps]:
+        """Images, the trunk's `(B, C, h, w)` and the images' keys `(B,)` -> task -> `(B, n, h, w)`, and in training the method's
+        own terms, weighted."""
