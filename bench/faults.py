@@ -1,9 +1,9 @@
-"""What the stages make of a hostile machine: `python bench/faults.py [KIND ...] [--kills 5]`, as root on Linux.
+"""What the stages make of a hostile machine: `python bench/faults.py [KIND ...] [--kills 5] [--only NAME ...]`, as root on Linux.
 
 Kinds: `kills` (kill -9 at random moments of each stage and of a launch), `full` (a disk that fills up), `read-only`, `clock` (set
 back by ten years while a stage runs), `twice` (two processes of one kind at once), `pools` (a worker is killed). After each fault
 the same command runs again, and all files must have the bytes that they have without the fault. The code is that of the last
-commit. Prints how often that was so.
+commit. Prints how often that was so. A NAME is a stage, or what the kind tries besides.
 """
 
 import argparse
@@ -54,9 +54,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="of each stage (5)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="such as report launch (all)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        way = Way(Path(folder))
+        way = Way(Path(folder), arguments.only)
         for kind in arguments.kinds or KINDS:
             for name, faults in itertools.groupby(KINDS[kind](way, arguments.kills), lambda found: found[0]):
                 said = [fault for _, fault in faults]
@@ -66,8 +67,8 @@ def main() -> None:
 class Way:
     """A tiny project before each stage, and the bytes that each stage gives when nothing disturbs it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.count = folder, 0
+    def __init__(self, folder: Path, only: list[str]) -> None:
+        self.folder, self.count, self.only = folder, 0, only
         self.before: dict[str, Path] = {}
         self.after: dict[str, dict[str, str]] = {}
         self.seconds: dict[str, float] = {}
@@ -90,6 +91,10 @@ class Way:
             assert status == 0, said
             self.seconds[stage], self.after[stage] = time.monotonic() - begun, content(project)
 
+    def tried(self, name: str) -> bool:
+        """Whether the user asked for it."""
+        return not self.only or name in self.only
+
     def copy(self, stage: str) -> Path:
         """The project as it is before a stage."""
         self.count += 1
@@ -105,7 +110,8 @@ class Way:
 
 def kills(way: Way, count: int) -> Iterator[tuple[str, str]]:
     """kill -9 at a random moment."""
-    for stage, command in STAGES.items():
+    for stage in filter(way.tried, STAGES):
+        command = STAGES[stage]
         for trial in range(count):
             project = way.copy(stage)
             process = begin(project, command)
@@ -118,7 +124,7 @@ def kills(way: Way, count: int) -> Iterator[tuple[str, str]]:
 
 def full(way: Way, _: int) -> Iterator[tuple[str, str]]:
     """A disk of its own with a few KiB free; it then becomes larger."""
-    for stage in STAGES:
+    for stage in filter(way.tried, STAGES):
         project = way.copy(stage)
         megabytes = 8 + sum(path.lstat().st_size for path in project.rglob("*")) // 1_000_000 * 2
         before = (
@@ -131,7 +137,7 @@ def full(way: Way, _: int) -> Iterator[tuple[str, str]]:
 
 def read_only(way: Way, _: int) -> Iterator[tuple[str, str]]:
     """A folder that takes nothing."""
-    for stage in STAGES:
+    for stage in filter(way.tried, STAGES):
         project = way.copy(stage)
         before = (f"mount --bind {project} {project}", f"mount -o remount,ro,bind {project}", f"cd {project}")
         after = (f"mount -o remount,rw,bind {project}",)
@@ -170,9 +176,9 @@ def clock(way: Way, _: int) -> Iterator[tuple[str, str]]:
     site = way.folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(CLOCK)
-    for stage, command in STAGES.items():
+    for stage in filter(way.tried, STAGES):
         project = way.copy(stage)
-        status, said = done(project, command, f"{site}:{project}")
+        status, said = done(project, STAGES[stage], f"{site}:{project}")
         yield stage, said[-300:] if status else difference(content(project), way.after[stage])
 
 
@@ -184,6 +190,8 @@ def twice(way: Way, _: int) -> Iterator[tuple[str, str]]:
         ("trainings", "train", STAGES["train"]), ("evaluations", "evaluate", STAGES["evaluate"]),
         ("reports", "report", STAGES["report"]), ("launches", "launch", STAGES["launch"]), ("dvc repro", "launch", repro),
     ):  # fmt: skip
+        if not way.tried(name):
+            continue
         project = way.copy(stage)
         both = [begin(project, command) for _ in range(2)]
         ended = [(process.communicate(timeout=LONGEST)[0], process.returncode) for process in both]
@@ -196,14 +204,9 @@ def twice(way: Way, _: int) -> Iterator[tuple[str, str]]:
 
 def pools(way: Way, _: int) -> Iterator[tuple[str, str]]:
     """One process of a pool is killed: it ends within 30 s in one line, or goes on, and then gives the same bytes."""
-    project = way.copy("train")
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    params["scales"]["demo"]["train"]["nyud"] |= {"workers": 2, "epochs": 60}
-    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    undisturbed = Path(shutil.copytree(project, way.folder / "undisturbed", symlinks=True))
-    assert done(undisturbed, STAGES["train"])[0] == 0
-    yield "loading", one_killed(project, STAGES["train"]) or gone_on(project, STAGES["train"], content(undisturbed))
-    for stage in ("download", "shards", "launch"):
+    if way.tried("loading"):
+        yield "loading", loading(way)
+    for stage in filter(way.tried, ("download", "shards", "launch")):
         project = way.copy(stage)
         yield stage, one_killed(project, STAGES[stage], may_go_on=stage == "launch") or way.again(project, stage)
     project = way.copy("report")
@@ -217,7 +220,19 @@ def pools(way: Way, _: int) -> Iterator[tuple[str, str]]:
         "boundaries": (PYTHON, "-m", "dmtl", "odsf", "soft", "labels", "--workers", "2"),
         "predictions": (PYTHON, "-m", "dmtl", "predict", "soft", *more),
     }.items():  # fmt: skip
-        yield name, one_killed(project, command)
+        if way.tried(name):
+            yield name, one_killed(project, command)
+
+
+def loading(way: Way) -> str:
+    """What is wrong with a training of which a worker that loads is killed."""
+    project = way.copy("train")
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["scales"]["demo"]["train"]["nyud"] |= {"workers": 2, "epochs": 60}
+    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    undisturbed = Path(shutil.copytree(project, way.folder / "undisturbed", symlinks=True))
+    assert done(undisturbed, STAGES["train"])[0] == 0
+    return one_killed(project, STAGES["train"]) or gone_on(project, STAGES["train"], content(undisturbed))
 
 
 def one_killed(project: Path, command: tuple[str, ...], may_go_on: bool = False) -> str:
