@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -206,9 +207,11 @@ def pools(way: Way, _: int) -> Iterator[tuple[str, str]]:
     """One process of a pool is killed: it ends within 30 s in one line, or goes on, and then gives the same bytes."""
     if way.tried("loading"):
         yield "loading", loading(way)
-    for stage in filter(way.tried, ("download", "shards", "launch")):
+    for stage, kind in {"download": "spawn_main", "shards": "spawn_main", "launch": "forkserver"}.items():
+        if not way.tried(stage):
+            continue
         project = way.copy(stage)
-        yield stage, one_killed(project, STAGES[stage], may_go_on=stage == "launch") or way.again(project, stage)
+        yield stage, one_killed(project, STAGES[stage], kind, stage == "launch") or way.again(project, stage)
     project = way.copy("report")
     for folder in ("soft", "labels"):
         (project / folder).mkdir()
@@ -221,7 +224,7 @@ def pools(way: Way, _: int) -> Iterator[tuple[str, str]]:
         "predictions": (PYTHON, "-m", "dmtl", "predict", "soft", *more),
     }.items():  # fmt: skip
         if way.tried(name):
-            yield name, one_killed(project, command)
+            yield name, one_killed(project, command, "spawn_main")
 
 
 def loading(way: Way) -> str:
@@ -232,27 +235,27 @@ def loading(way: Way) -> str:
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     undisturbed = Path(shutil.copytree(project, way.folder / "undisturbed", symlinks=True))
     assert done(undisturbed, STAGES["train"])[0] == 0
-    return one_killed(project, STAGES["train"]) or gone_on(project, STAGES["train"], content(undisturbed))
+    return one_killed(project, STAGES["train"], "train.py") or gone_on(project, STAGES["train"], content(undisturbed))
 
 
-def one_killed(project: Path, command: tuple[str, ...], may_go_on: bool = False) -> str:
-    """What is wrong with how a command ends of which one working process is killed."""
+def one_killed(project: Path, command: tuple[str, ...], kind: str, may_go_on: bool = False) -> str:
+    """What is wrong with how a command ends of which one working process is killed, whose command line holds `kind`."""
     process = begin(project, command)
-    while process.poll() is None and not (workers := descendants(process.pid)):
-        time.sleep(0.02)
-    if process.poll() is not None:
-        return "no working process was seen"
-    time.sleep(0.2)
-    try:
-        os.kill(workers[-1], signal.SIGKILL)
-    except ProcessLookupError:
-        process.communicate(timeout=LONGEST)
-        return "its work was over too soon"
+    least = 1 if kind == "spawn_main" else 2  # beside the one that others are forked from, or that looks at a shard
+    while process.poll() is None:
+        time.sleep(0.1)
+        if len(workers := descendants(process.pid, kind)) < least:
+            continue
+        with suppress(ProcessLookupError):  # over in this very moment
+            os.kill(workers[-1], signal.SIGKILL)
+            break
+    else:
+        return f"no working process was seen: {process.communicate()[0][-300:]}"
     begun = time.monotonic()
     said, _ = process.communicate(timeout=LONGEST)
     lines = [line for line in said.splitlines() if line.startswith("error: ")]
-    if may_go_on:
-        return "" if process.returncode == 0 else said[-300:]
+    if may_go_on and process.returncode == 0:
+        return ""
     if process.returncode == 0 or len(lines) != 1 or "Traceback" in said:
         return f"status {process.returncode}: {said[-300:]}"
     return "" if time.monotonic() - begun < 30 else f"it took {time.monotonic() - begun:.0f} s"
@@ -264,13 +267,14 @@ def gone_on(project: Path, command: tuple[str, ...], expected: dict[str, str]) -
     return said[-300:] if status else difference(content(project), expected)
 
 
-def descendants(process: int) -> list[int]:
-    """The processes below one, without those that only clean up after others."""
+def descendants(process: int, kind: str) -> list[int]:
+    """The processes below one whose command lines hold a text."""
     found = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
-            if "resource_tracker" not in Path(f"/proc/{child}/cmdline").read_text():
-                found += [child, *descendants(child)]
+            with suppress(OSError):  # one that has ended
+                found += [child] * (kind in Path(f"/proc/{child}/cmdline").read_text())
+                found += descendants(child, kind)
     return found
 
 

@@ -19,6 +19,8 @@ from typing import NoReturn
 import h5py
 import numpy as np
 
+from dmtl.errors import UserError
+
 LARGEST_CHUNK = 256 << 20  # bytes that are unpacked at once
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 LARGEST_ATTRIBUTE = 1 << 20  # characters
@@ -96,6 +98,7 @@ def _require_walkable(file: h5py.File) -> None:
 
     Raises:
         ValueError: it does not end, it crashes, or it finds no list of names.
+        UserError: that was not found out.
     """
     status = os.fstat(file.id.get_vfd_handle())
     key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
@@ -112,9 +115,11 @@ def _require_walkable(file: h5py.File) -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
-    if os.WIFSIGNALED(ended):
-        endless = os.WTERMSIG(ended) == signal.SIGXCPU
-        raise ValueError(f"the HDF5 library {'does not come to an end with it' if endless else 'crashes at it'}")
+    by = os.WTERMSIG(ended)
+    if by in (signal.SIGKILL, signal.SIGTERM):
+        raise UserError("the process that looks at it was killed: is the memory full? Close other programs and run it again")
+    if by:
+        raise ValueError(f"the HDF5 library {'does not come to an end with it' if by == signal.SIGXCPU else 'crashes at it'}")
     if ended:
         raise ValueError("the HDF5 library cannot list what it holds")
     _walked.add(key)

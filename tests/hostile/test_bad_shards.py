@@ -196,11 +196,17 @@ def test_one_that_keeps_the_library_busy(
     assert f"{Path(name).name} is damaged or of another version (the HDF5 library does not come to an end with it)" in line
 
 
-def test_one_that_crashes_the_library(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No such file is known, so the child that walks through it is given a fault."""
-    monkeypatch.setattr(hdf5, "_walk", lambda group, depth: os.kill(os.getpid(), signal.SIGSEGV))
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [(signal.SIGSEGV, "(the HDF5 library crashes at it)"), (signal.SIGKILL, "val.h5: the process that looks at it")],
+)
+def test_one_that_crashes_the_library(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: signal.Signals, said: str
+) -> None:
+    """No such file is known, so the process that walks through it is given a fault."""
+    monkeypatch.setattr(hdf5, "_walk", lambda group, depth: os.kill(os.getpid(), by))
     folder = copied(whole, tmp_path / "project")
-    assert "(the HDF5 library crashes at it)" in refused(folder, *EVALUATE)
+    assert said in refused(folder, *EVALUATE)
 
 
 def test_each_is_walked_through_once(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
