@@ -2,7 +2,8 @@
 
 One thing of a module is changed at a time (a comparison, a sign, a number, a truth, a statement that is left out), and the tests
 that concern the module are run; they must fail, or not end in time. Which changes are tried is drawn. What the tests passed is
-printed as a difference, to be read. The working tree is not touched: each trial is a fork that imports the changed text.
+printed as a difference, to be read. The working tree is not touched: each trial is a fork that imports the changed text. Those of
+checkpoints are faster with DMTL_TINY_SHARDS, the folder that `python tests/helpers/tiny_shards.py FOLDER` makes.
 """
 
 import argparse
@@ -40,8 +41,19 @@ TESTS = {  # module -> what tests it
     "dmtl.models.diffusion.schedule": ("models/diffusion/test_schedule.py",),
     "dmtl.models.diffusion.noise": ("models/diffusion/test_noise.py",),
     "dmtl.models.diffusion.blocks": ("models/diffusion/test_blocks.py",),
-    "dmtl.models.diffusion.denoiser": ("models/diffusion", "models/test_models.py"),
-    "dmtl.training.checkpoint": ("training/test_faults.py", "training/test_training.py"),
+    "dmtl.models.diffusion.denoiser": (
+        "models/test_models.py::test_packed_pairs_equal_a_loop_over_samples",
+        "models/test_models.py::test_without_conditioning_tasks_do_not_hear_of_each_other",
+        "models/test_models.py::test_every_switch_of_the_denoiser_works",
+        "models/test_models.py::test_any_number_of_steps",
+    ),
+    "dmtl.training.checkpoint": (
+        "training/test_training.py::test_two_processes_do_not_train_the_same_cell",
+        "training/test_training.py::test_a_damaged_or_foreign_checkpoint_is_refused",
+        "training/test_training.py::test_a_full_disk_keeps_the_last_checkpoint",
+        "training/test_training.py::test_checkpoints_are_rare_when_saving_is_slow",
+        "training/test_training.py::test_a_killed_training_goes_on",
+    ),
 }
 OTHER = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Mod: ast.Mult, ast.FloorDiv: ast.Mult,
