@@ -1,9 +1,9 @@
-"""What the stages make of a hostile machine: `python bench/faults.py [KIND ...] [--kills 5]`, as root on Linux.
+"""What the stages make of a hostile machine: `python bench/faults.py [KIND ...] [--kills 5] [--only NAME ...]`, as root on Linux.
 
 Kinds: `kills` (kill -9 at random moments of each stage and of a launch), `full` (a disk that fills up), `read-only`, `clock` (set
 back by ten years while a stage runs), `twice` (two processes of one kind at once), `pools` (a worker is killed). After each fault
 the same command runs again, and all files must have the bytes that they have without the fault. The code is that of the last
-commit. Prints how often that was so.
+commit. Prints how often that was so. A NAME is a stage, or what the kind tries besides.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="of each stage (5)")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="such as report launch (all)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        way = Way(Path(folder))
+        way = Way(Path(folder), arguments.only)
         for kind in arguments.kinds or KINDS:
             for name, faults in itertools.groupby(KINDS[kind](way, arguments.kills), lambda found: found[0]):
                 said = [fault for _, fault in faults]
@@ -66,8 +68,8 @@ def main() -> None:
 class Way:
     """A tiny project before each stage, and the bytes that each stage gives when nothing disturbs it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.count = folder, 0
+    def __init__(self, folder: Path, only: list[str]) -> None:
+        self.folder, self.count, self.only = folder, 0, only
         self.before: dict[str, Path] = {}
         self.after: dict[str, dict[str, str]] = {}
         self.seconds: dict[str, float] = {}
@@ -90,6 +92,10 @@ class Way:
             assert status == 0, said
             self.seconds[stage], self.after[stage] = time.monotonic() - begun, content(project)
 
+    def tried(self, name: str) -> bool:
+        """Whether the user asked for it."""
+        return not self.only or name in self.only
+
     def copy(self, stage: str) -> Path:
         """The project as it is before a stage."""
         self.count += 1
@@ -105,7 +111,8 @@ class Way:
 
 def kills(way: Way, count: int) -> Iterator[tuple[str, str]]:
     """kill -9 at a random moment."""
-    for stage, command in STAGES.items():
+    for stage in filter(way.tried, STAGES):
+        command = STAGES[stage]
         for trial in range(count):
             project = way.copy(stage)
             process = begin(project, command)
@@ -118,7 +125,7 @@ def kills(way: Way, count: int) -> Iterator[tuple[str, str]]:
 
 def full(way: Way, _: int) -> Iterator[tuple[str, str]]:
     """A disk of its own with a few KiB free; it then becomes larger."""
-    for stage in STAGES:
+    for stage in filter(way.tried, STAGES):
         project = way.copy(stage)
         megabytes = 8 + sum(path.lstat().st_size for path in project.rglob("*")) // 1_000_000 * 2
         before = (
@@ -131,7 +138,7 @@ def full(way: Way, _: int) -> Iterator[tuple[str, str]]:
 
 def read_only(way: Way, _: int) -> Iterator[tuple[str, str]]:
     """A folder that takes nothing."""
-    for stage in STAGES:
+    for stage in filter(way.tried, STAGES):
         project = way.copy(stage)
         before = (f"mount --bind {project} {project}", f"mount -o remount,ro,bind {project}", f"cd {project}")
         after = (f"mount -o remount,rw,bind {project}",)
@@ -170,9 +177,9 @@ def clock(way: Way, _: int) -> Iterator[tuple[str, str]]:
     site = way.folder / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(CLOCK)
-    for stage, command in STAGES.items():
+    for stage in filter(way.tried, STAGES):
         project = way.copy(stage)
-        status, said = done(project, command, f"{site}:{project}")
+        status, said = done(project, STAGES[stage], f"{site}:{project}")
         yield stage, said[-300:] if status else difference(content(project), way.after[stage])
 
 
@@ -184,6 +191,8 @@ def twice(way: Way, _: int) -> Iterator[tuple[str, str]]:
         ("trainings", "train", STAGES["train"]), ("evaluations", "evaluate", STAGES["evaluate"]),
         ("reports", "report", STAGES["report"]), ("launches", "launch", STAGES["launch"]), ("dvc repro", "launch", repro),
     ):  # fmt: skip
+        if not way.tried(name):
+            continue
         project = way.copy(stage)
         both = [begin(project, command) for _ in range(2)]
         ended = [(process.communicate(timeout=LONGEST)[0], process.returncode) for process in both]
@@ -196,16 +205,13 @@ def twice(way: Way, _: int) -> Iterator[tuple[str, str]]:
 
 def pools(way: Way, _: int) -> Iterator[tuple[str, str]]:
     """One process of a pool is killed: it ends within 30 s in one line, or goes on, and then gives the same bytes."""
-    project = way.copy("train")
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    params["scales"]["demo"]["train"]["nyud"] |= {"workers": 2, "epochs": 60}
-    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    undisturbed = Path(shutil.copytree(project, way.folder / "undisturbed", symlinks=True))
-    assert done(undisturbed, STAGES["train"])[0] == 0
-    yield "loading", one_killed(project, STAGES["train"]) or gone_on(project, STAGES["train"], content(undisturbed))
-    for stage in ("download", "shards", "launch"):
+    if way.tried("loading"):
+        yield "loading", loading(way)
+    for stage, kind in {"download": "spawn_main", "shards": "spawn_main", "launch": "forkserver"}.items():
+        if not way.tried(stage):
+            continue
         project = way.copy(stage)
-        yield stage, one_killed(project, STAGES[stage], may_go_on=stage == "launch") or way.again(project, stage)
+        yield stage, one_killed(project, STAGES[stage], kind, stage == "launch") or way.again(project, stage)
     project = way.copy("report")
     for folder in ("soft", "labels"):
         (project / folder).mkdir()
@@ -217,27 +223,39 @@ def pools(way: Way, _: int) -> Iterator[tuple[str, str]]:
         "boundaries": (PYTHON, "-m", "dmtl", "odsf", "soft", "labels", "--workers", "2"),
         "predictions": (PYTHON, "-m", "dmtl", "predict", "soft", *more),
     }.items():  # fmt: skip
-        yield name, one_killed(project, command)
+        if way.tried(name):
+            yield name, one_killed(project, command, "spawn_main")
 
 
-def one_killed(project: Path, command: tuple[str, ...], may_go_on: bool = False) -> str:
-    """What is wrong with how a command ends of which one working process is killed."""
+def loading(way: Way) -> str:
+    """What is wrong with a training of which a worker that loads is killed."""
+    project = way.copy("train")
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["scales"]["demo"]["train"]["nyud"] |= {"workers": 2, "epochs": 60}
+    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    undisturbed = Path(shutil.copytree(project, way.folder / "undisturbed", symlinks=True))
+    assert done(undisturbed, STAGES["train"])[0] == 0
+    return one_killed(project, STAGES["train"], "train.py") or gone_on(project, STAGES["train"], content(undisturbed))
+
+
+def one_killed(project: Path, command: tuple[str, ...], kind: str, may_go_on: bool = False) -> str:
+    """What is wrong with how a command ends of which one working process is killed, whose command line holds `kind`."""
     process = begin(project, command)
-    while process.poll() is None and not (workers := descendants(process.pid)):
-        time.sleep(0.02)
-    if process.poll() is not None:
-        return "no working process was seen"
-    time.sleep(0.2)
-    try:
-        os.kill(workers[-1], signal.SIGKILL)
-    except ProcessLookupError:
-        process.communicate(timeout=LONGEST)
-        return "its work was over too soon"
+    least = 1 if kind == "spawn_main" else 2  # beside the one that others are forked from, or that looks at a shard
+    while process.poll() is None:
+        time.sleep(0.1)
+        if len(workers := descendants(process.pid, kind)) < least:
+            continue
+        with suppress(ProcessLookupError):  # over in this very moment
+            os.kill(workers[-1], signal.SIGKILL)
+            break
+    else:
+        return f"no working process was seen: {process.communicate()[0][-300:]}"
     begun = time.monotonic()
     said, _ = process.communicate(timeout=LONGEST)
     lines = [line for line in said.splitlines() if line.startswith("error: ")]
-    if may_go_on:
-        return "" if process.returncode == 0 else said[-300:]
+    if may_go_on and process.returncode == 0:
+        return ""
     if process.returncode == 0 or len(lines) != 1 or "Traceback" in said:
         return f"status {process.returncode}: {said[-300:]}"
     return "" if time.monotonic() - begun < 30 else f"it took {time.monotonic() - begun:.0f} s"
@@ -249,13 +267,14 @@ def gone_on(project: Path, command: tuple[str, ...], expected: dict[str, str]) -
     return said[-300:] if status else difference(content(project), expected)
 
 
-def descendants(process: int) -> list[int]:
-    """The processes below one, without those that only clean up after others."""
+def descendants(process: int, kind: str) -> list[int]:
+    """The processes below one whose command lines hold a text."""
     found = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
-            if "resource_tracker" not in Path(f"/proc/{child}/cmdline").read_text():
-                found += [child, *descendants(child)]
+            with suppress(OSError):  # one that has ended
+                found += [child] * (kind in Path(f"/proc/{child}/cmdline").read_text())
+                found += descendants(child, kind)
     return found
 
 

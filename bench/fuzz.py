@@ -1,4 +1,4 @@
-"""Every reader of foreign bytes, given damaged ones: `python bench/fuzz.py [READER ...] [--seconds 120] [--keep FOLDER]`.
+"""Every reader of foreign bytes, given damaged ones: `python bench/fuzz.py [READER ...] [--seconds 120] [--seed 0]`.
 
 Good files are made once; hypothesis then sets, inserts, repeats and cuts bytes of them, and every reader must give a value or a
 UserError, within 10 s and 1 GiB. Each reader works in a process of its own, so a crash ends that one alone, for so
@@ -235,7 +235,7 @@ def _pascal(content: bytes, folder: Path) -> None:
     one.boundary_list(folder, None)
 
 
-def fuzz(good: Good, name: str, seconds: float, keep: Path) -> None:
+def fuzz(good: Good, name: str, seconds: float, round_: int, keep: Path) -> None:
     """One reader for so many seconds of processor time; ends with status 1 where something was found."""
     warnings.simplefilter("ignore")
     contents, reader = good.readers()[name]
@@ -259,7 +259,6 @@ def fuzz(good: Good, name: str, seconds: float, keep: Path) -> None:
         assert (now - held) * 1024 < BYTES, "too much memory"
         held = now
 
-    round_ = 0
     with narrow_backbones():
         while time.process_time() < until:
             round_ += 1
@@ -281,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("readers", nargs="*", metavar="READER")
     parser.add_argument("--seconds", type=float, default=120, help="of processor time for each (120)")
+    parser.add_argument("--seed", type=int, default=0, help="another one gives other files (0)")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "fuzz", help="gets what was met otherwise")
     arguments = parser.parse_args()
     arguments.keep.mkdir(parents=True, exist_ok=True)
@@ -289,7 +289,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         good = Good(Path(folder))
         for name in arguments.readers or list(good.readers()):
-            process: Any = context.Process(target=fuzz, args=(good, name, arguments.seconds, arguments.keep))
+            process: Any = context.Process(target=fuzz, args=(good, name, arguments.seconds, arguments.seed, arguments.keep))
             process.start()
             process.join()
             if process.exitcode:

@@ -68,6 +68,8 @@ def dvc(project: Project, *arguments: str) -> str:
         if done.returncode == 0:
             return done.stdout
         line = last_line(done.stderr) or last_line(done.stdout)
+        if done.returncode < 0:
+            line = f"it was killed by signal {-done.returncode}: is the memory full? Close other programs and run it again"
         if not is_locked(done.stderr) or time.monotonic() > deadline:
             raise UserError(f"'dvc {' '.join(arguments[:2])}' failed: {line}")
         time.sleep(1)

@@ -26,22 +26,36 @@ MOST_MEMBERS = 1000  # arrays of one npz
 NUMBERS = "biuf"
 
 
-def read_within(path: Path, limit: int) -> bytes:
-    """The content of a plain file of at most `limit` bytes.
+def require_within(path: Path, limit: int) -> None:
+    """It must be a plain file of at most `limit` bytes.
 
     Raises:
         UserError: it is larger, or no file.
-        OSError: it is missing or cannot be read.
+        OSError: it is missing or cannot be looked at.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path} cannot be read (it is no file): put the file itself there")
-    if status.st_size <= limit:  # that of a file in /proc says nothing, so it is read with the limit all the same
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-        if len(content) <= limit:
-            return content
-    raise UserError(f"{path} is larger than {limit >> 20} MiB, which it cannot be as published or written here: take it anew")
+    if status.st_size > limit:
+        raise _too_large(path, limit)
+
+
+def _too_large(path: Path, limit: int) -> UserError:
+    return UserError(f"{path} is larger than {limit >> 20} MiB, which it cannot be as published or written here: take it anew")
+
+
+def read_within(path: Path, limit: int) -> bytes:
+    """The content of a plain file of at most `limit` bytes.
+
+    Raises:
+        UserError, OSError: as `require_within`; or it cannot be read.
+    """
+    require_within(path, limit)
+    with path.open("rb") as file:
+        content = file.read(limit + 1)  # a file in /proc says nothing of its size
+    if len(content) > limit:
+        raise _too_large(path, limit)
+    return content
 
 
 def read_text(path: Path) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import resource
 import runpy
 import shutil
@@ -154,6 +155,25 @@ def with_h5(name: str, change: Callable[[h5py.File], object]) -> Edit:
     def edit(folder: Path) -> None:
         with h5py.File(folder / name, "r+") as file:
             change(file)
+
+    return edit
+
+
+def with_endless_heap(name: str) -> Edit:
+    """An HDF5 file whose heap of texts goes on without end: the room that is free in it is said to take no byte."""
+
+    def edit(folder: Path) -> None:
+        path = folder / name
+        with h5py.File(path, "r+") as file:
+            file.attrs["text"] = "of a length of its own, so that it lies in the heap"
+        content = bytearray(path.read_bytes())
+        for heap in (found.start() for found in re.finditer(b"GCOL", content)):
+            end, at = heap + int.from_bytes(content[heap + 8 : heap + 16], "little"), heap + 16
+            while at < end and (index := int.from_bytes(content[at : at + 2], "little")):
+                at += 16 + (int.from_bytes(content[at + 8 : at + 16], "little") + 7) // 8 * 8
+            assert index == 0, "the heap is full"
+            content[at + 8 : at + 16] = bytes(8)
+        path.write_bytes(content)
 
     return edit
 

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
-from helpers.hostile import BYTES, MODEL, SECONDS, Edit, copied, refused, with_bytes, with_value, without
+from helpers.hostile import BYTES, MODEL, SECONDS, Edit, copied, refused, with_bytes, with_endless_heap, with_value, without
 from PIL import Image
 
 from dmtl.benchmarks.folder.labels import read_photo, stored_label
@@ -26,6 +26,7 @@ from dmtl.errors import UserError
 from dmtl.prepare import archives
 from dmtl.prepare.archives import unpack
 from dmtl.prepare.mapping_files import read_mapping
+from dmtl.reading import hdf5
 
 Content = bytes | Callable[[], bytes]  # made where it is used if that takes a while
 MANIFEST = "data/raw/demo/pascal.json"
@@ -266,6 +267,13 @@ LABELED: dict[str, Callable[[Path], None]] = {
 def test_labeled_mat(tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path)
     assert mat.LABELED in _one_line(lambda: mat.read(tmp_path, "nyu0001", (32, 48)))
+
+
+def test_a_labeled_mat_that_keeps_the_library_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5, "SECONDS", 1)
+    _frames(lambda file, folder: None)(tmp_path)
+    with_endless_heap(mat.LABELED)(tmp_path)
+    assert "does not come to an end" in _one_line(lambda: mat.read(tmp_path, "nyu0001", (32, 48)))
 
 
 def _tar(*members: tarfile.TarInfo, packed: bool = False) -> bytes:

@@ -1,11 +1,16 @@
 """Shards that nobody here wrote: each ends in one line where it is opened or where a damaged label is read."""
 
+import os
+import signal
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from helpers.hostile import CELL, MODEL, Edit, copied, refused, with_bytes, with_data, with_h5
+from helpers.hostile import CELL, MODEL, Edit, copied, refused, with_bytes, with_data, with_endless_heap, with_h5
+
+from dmtl.data.shards import Shard
+from dmtl.reading import hdf5
 
 VAL, TRAIN = "data/shards/demo/pascal/val.h5", "data/shards/demo/pascal/train.h5"
 EVALUATE = ("evaluate", MODEL, "--benchmark", "pascal")
@@ -178,3 +183,41 @@ def test_trained(whole: Path, tmp_path: Path, edit: Edit) -> None:
     folder = copied(whole, tmp_path / "project")
     edit(folder)
     refused(folder, "stages/train.py", CELL)
+
+
+@pytest.mark.parametrize(("name", "command"), [(VAL, EVALUATE), (TRAIN, ("stages/train.py", CELL))], ids=("val", "train"))
+def test_one_that_keeps_the_library_busy(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(hdf5, "SECONDS", 1)
+    folder = copied(whole, tmp_path / "project")
+    with_endless_heap(name)(folder)
+    line = refused(folder, *command)
+    assert f"{Path(name).name} is damaged or of another version (the HDF5 library does not come to an end with it)" in line
+
+
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [(signal.SIGSEGV, "(the HDF5 library crashes at it)"), (signal.SIGKILL, "val.h5: the process that looks at it")],
+)
+def test_one_that_crashes_the_library(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: signal.Signals, said: str
+) -> None:
+    """No such file is known, so the process that walks through it is given a fault."""
+    monkeypatch.setattr(hdf5, "_walk", lambda group, depth: os.kill(os.getpid(), by))
+    folder = copied(whole, tmp_path / "project")
+    assert said in refused(folder, *EVALUATE)
+
+
+def test_each_is_walked_through_once(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    children: list[int] = []
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", lambda: children.append(fork()) or children[-1])
+    path = copied(whole, tmp_path / "project") / VAL
+    for _ in range(2):
+        shard = Shard(path)
+        shard.image(0)
+    assert len(children) == 1
+    path.write_bytes(path.read_bytes())  # which may be another file now
+    Shard(path)
+    assert len(children) == 2

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from dmtl.config import Project
+from dmtl.errors import UserError
 from dmtl.launch import records
 from dmtl.launch.records import EVERY, Records, commit, mend_lock
+from dmtl.launch.stale import dvc
 
 CELLS = ["nyud-full-mtl_baseline", "nyud-full-constant", "nyud-onelabel-mtl_baseline"]
 
@@ -116,3 +118,11 @@ def test_a_commit_that_is_killed_while_it_writes_leaves_the_lock_as_it_was(
     assert commit(project, [("train", CELLS[0])]).communicate()[1] == ""
     mend_lock(project)
     assert lock.read_text() == "half", "one that was through stays"
+
+
+def test_a_dvc_that_is_killed_is_told(tiny: Path) -> None:
+    (tiny / "dvc").mkdir()
+    (tiny / "dvc" / "__init__.py").touch()
+    (tiny / "dvc" / "__main__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with pytest.raises(UserError, match=r"'dvc status --json' failed: it was killed by signal 9: is the memory full"):
+        dvc(Project(tiny), "status", "--json")

@@ -102,6 +102,49 @@ def test_drawn_text_reads_back(
     assert (read.ids, read.tasks, read.allowed.tolist()) == (drawn.ids, drawn.tasks, drawn.allowed.tolist())
 
 
+@_quick
+@given(count=st.integers(1, 40), tasks=_tasks, seed=_seeds, setting=st.sampled_from(SETTINGS))
+def test_where_labels_are_missing_only_those_that_are_there_are_drawn(
+    count: int, tasks: tuple[str, ...], seed: int, setting: str
+) -> None:
+    ids = [f"image_{k}" for k in np.random.default_rng(seed).permutation(count)]
+    there = np.random.default_rng(seed + 1).random((count, len(tasks))) < 0.6
+    there[0, 0] = False  # so that never all are there
+    mask = draw_label_mask(setting, ids, tasks, np.random.default_rng(seed), there)
+    allowed, held = mask.of_images(ids), there.sum(axis=1)
+    assert allowed.dtype == np.uint8
+    assert set(np.unique(allowed)) <= {0, 1}
+    assert not (allowed > there).any()
+    drawn = allowed.sum(axis=1)
+    if setting == "onelabel":
+        assert (drawn == (held > 0)).all()
+    elif setting == "randomlabels":
+        assert (drawn[held > 0] >= 1).all()
+        assert (drawn <= np.maximum(held - 1, 1)).all()
+    else:
+        assert np.array_equal(allowed, there)
+
+
+def test_where_labels_are_missing_draws_are_even() -> None:
+    there = np.ones((6000, 4), bool)
+    there[:3000, 0] = False
+    ids = [f"image_{k:04}" for k in range(len(there))]
+    one = draw_label_mask("onelabel", ids, TASKS["nyud"] + ("more",), np.random.default_rng(0), there).of_images(ids)
+    assert np.ptp(one.sum(axis=0)) <= 1  # each image takes the task with the fewest labels so far
+    some = draw_label_mask("randomlabels", ids, TASKS["nyud"] + ("more",), np.random.default_rng(0), there).of_images(ids)
+    for rows, most in ((some[:3000], 2), (some[3000:], 3)):
+        share = np.bincount(rows.sum(axis=1), minlength=most + 1)[1:] / len(rows)
+        assert np.allclose(share, 1 / most, atol=0.03)
+    assert np.allclose(some[:3000, 1:].mean(axis=0), 0.5, atol=0.03)  # mean of k is 1.5 of 3
+
+
+def test_the_counts_of_a_label_mask_are_told(mask: LabelMask) -> None:
+    told = counts(mask).splitlines()
+    assert told[0] == "3 images; labels: semseg 1, human_parts 1, saliency 1, normals 1, boundary 1"
+    assert told[1] == "images by number of labels: 1: 1, 2: 2"
+    assert told[2].startswith("published as: none; content SHA-256 ")
+
+
 def test_draws_differ_and_are_uniform() -> None:
     ids = [str(k) for k in range(20_000)]
     draws = [draw_label_mask("onelabel", ids, TASKS["pascal"], np.random.default_rng(seed)) for seed in (0, 1)]

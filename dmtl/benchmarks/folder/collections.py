@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dmtl.benchmarks.shared.sample import ImageList, Sample
 from dmtl.config.own import Collection, OwnBenchmark
 from dmtl.errors import UserError
 from dmtl.prepare.places import local_path
+from dmtl.reading.bounded import LARGEST_FILE, require_within
 from dmtl.tasks import Task
 
 
@@ -57,8 +59,15 @@ class Collections:
         return [photo, *labels_.values()]
 
     def place(self, root: Path, file: str) -> Path:
-        """Where a raw file is."""
-        return self._folder(root, file.partition("/")[0]) / _below(file)
+        """Where a raw file is.
+
+        Raises:
+            UserError: it is larger than an image or a label can be.
+        """
+        path = self._folder(root, file.partition("/")[0]) / _below(file)
+        with suppress(OSError):  # one that is missing is told of where it is read
+            require_within(path, LARGEST_FILE)
+        return path
 
     def labelled(self, root: Path, split: str, ids: Sequence[str]) -> np.ndarray:
         """`(N, T)` bool: which labels each image has."""
