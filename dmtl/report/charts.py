@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -30,6 +31,7 @@ STYLE: Any = {
 MARKERS = "osD^vPX"
 MARKED = 8  # points of a line at most that have a marker
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+Spans = Sequence[tuple[float, float] | None]  # the ends of an interval of each point
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name -> (x, y)
 
 NARROW = 3.9  # inches: what a telephone of 400 pixels shows at full size
@@ -52,18 +54,25 @@ class Image(NamedTuple):
     uri: str
 
 
-def line_charts(panels: Mapping[str, Series], x_title: str, order: Sequence[str] = (), log: bool = False) -> list[Image]:
+def line_charts(
+    panels: Mapping[str, Series],
+    x_title: str,
+    order: Sequence[str] = (),
+    log: bool = False,
+    intervals: Mapping[str, Mapping[str, Spans]] = MappingProxyType({}),
+) -> list[Image]:
     """Small multiples: one picture per entry of `panels` (title -> series with whole x), and last their legend if one is needed.
 
     Args:
         order: names that have the same look in every chart, drawn or not; further names follow.
         log: logarithmic y where all values are positive.
+        intervals: of the points of series that have them, under the same titles and names.
     """
     names = dict.fromkeys(name for series in panels.values() for name in series)
     looks = {name: _look(number) for number, name in enumerate(dict.fromkeys([*order, *names]))}
     drawn = {name: look for name, look in looks.items() if name in names}
     with plt.rc_context(STYLE):
-        images = [Image(title, _lines(title, series, looks, x_title, log)) for title, series in panels.items()]
+        images = [Image(t, _lines(t, series, looks, x_title, log, intervals.get(t, {}))) for t, series in panels.items()]
         return images + ([Image(f"legend: {', '.join(drawn)}", _legend(drawn))] if len(drawn) > 1 else [])
 
 
@@ -133,10 +142,15 @@ def _look(number: int) -> dict[str, Any]:
     }
 
 
-def _lines(title: str, series: Series, looks: Mapping[str, dict[str, Any]], x_title: str, log: bool) -> str:
+def _lines(
+    title: str, series: Series, looks: Mapping[str, dict[str, Any]], x_title: str, log: bool, intervals: Mapping[str, Spans]
+) -> str:
     figure, ax = plt.subplots(figsize=(2.9, 2.3), layout="constrained")
     for name, (x, y) in series.items():
         ax.plot(x, y, markevery=-(-len(x) // MARKED), **looks[name])
+        for place, ends in zip(x, intervals.get(name, ()), strict=False):
+            if ends is not None:
+                ax.plot([place, place], ends, color=looks[name]["color"], linewidth=1, alpha=0.6, marker="_", markersize=5)
     ax.set_title(title, fontsize=9)
     ax.set_xlabel(x_title)
     places = sorted({place for x, _ in series.values() for place in x})

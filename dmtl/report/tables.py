@@ -14,6 +14,7 @@ from dmtl.report.changed import Changes, changes
 from dmtl.report.claims import against_baseline, claims
 from dmtl.report.claims_page import ClaimsReport
 from dmtl.report.findings import Finding
+from dmtl.report.frames import frames_html
 from dmtl.report.gallery import METHODS, gallery_html, image_scores, load_galleries
 from dmtl.report.latex import latex
 from dmtl.report.layout import Section, file_of, sections
@@ -91,8 +92,9 @@ def _write_all(
     _write_rows(CURVES, curves(runs), paths.curves())
     claimed = _write_claims(grid, paths, results, runs, trained, checks, changed) if paths.scale == "study" else ""
     gallery, shown = _gallery(grid, paths)
+    frames = frames_html(grid, paths) if paths.scale == "study" else ""
     gaps = list(missing(grid, of_all, steps, shown, paths.scale))
-    content = Content(grid, paths.scale, parts, steps, results, runs, gaps, gallery, claimed, cost_report)
+    content = Content(grid, paths.scale, parts, steps, results, runs, gaps, gallery, claimed, cost_report, frames)
     _write_text(page(content), paths.reports() / "index.html")
     write_json(paths.reports() / "summary.json", _summary(grid, results, paths.scale))
 

@@ -241,6 +241,11 @@ def test_a_cell_that_pins_no_steps_has_its_place_among_those_that_do(study: Proj
     lines = list(csv.DictReader((study.paths.reports() / "steps.csv").read_text().splitlines()))
     found = {line["steps"]: float(line["ours"]) for line in lines if line["task"] == "semseg"}
     grid, row = for_report(study), Row("nyud", "onelabel", "diffusion_prediction", B[1:])
+    scored = [line for line in lines if line["metric"] != "flops_g"]
+    assert all(float(line["low"]) <= float(line["ours"]) <= float(line["high"]) for line in scored)
+    assert sum(float(line["low"]) < float(line["high"]) for line in scored) == len(scored)
+    page = (study.paths.reports() / "index.html").read_text()
+    assert "with 95 % intervals over test images and seeds" in page
     of_one, of_two = load_steps(grid, study.paths)[row][1], load_results(grid, study.paths)[row]
     assert found == {"1": pytest.approx(of_one.mean()["semseg"]), "2": pytest.approx(of_two.mean()["semseg"])}
 
