@@ -62,17 +62,21 @@ def steps_chart(grid: Grid, cells: Sequence[StepsCell]) -> Chart | None:
     rows = []
     for cell in cells:
         column, method, title = cell.column, grid.title(cell.method), benchmark(cell.benchmark).title
-        name, ends = f"{method}, {title}", None if cell.low is None or cell.high is None else (cell.low, cell.high)
+        several = len({c.setting for c in cells if (c.benchmark, c.method) == (cell.benchmark, cell.method)}) > 1
+        name = f"{method}, {title}" + (f", labels: {SETTING_TITLES[cell.setting]}" if several else "")
+        ends = None if cell.low is None or cell.high is None else (cell.low, cell.high)
         x, y = series.setdefault(column.heading, {}).setdefault(name, ([], []))
         x.append(cell.steps)
         y.append(cell.ours)
         spans.setdefault(column.heading, {}).setdefault(name, []).append(ends)
         interval = f"{column.form(ends[0])} to {column.form(ends[1])}" if ends else ""
-        rows.append([title, method, str(cell.steps), column.heading, column.form(cell.ours), interval])
-    covered = f", with {LEVEL:g} % intervals over test images and seeds" if any(row[-1] for row in rows) else ""
+        row = [title, SETTING_TITLES[cell.setting], method, str(cell.steps), column.heading]
+        rows.append([*row, column.form(cell.ours), interval])
+    over = "test images and seeds" if any(cell.seeds > 1 for cell in cells) else "test images, of one seed each"
+    covered = f", with {LEVEL:g} % intervals over {over}" if any(row[-1] for row in rows) else ""
     text = f"Quality and cost of Prediction Diffusion against the number of diffusion steps (the paper's Fig. 6){covered}."
     images = line_charts(series, "diffusion steps", intervals=spans)
-    header, rows = without_empty(["Benchmark", "Method", "Steps", "Metric", "Value", f"{LEVEL:g} % interval"], rows)
+    header, rows = without_empty(["Benchmark", "Labels", "Method", "Steps", "Metric", "Value", f"{LEVEL:g} % interval"], rows)
     return Chart("steps", "Diffusion steps", text, images, header, rows)
 
 
