@@ -43,7 +43,7 @@ EXPLAINED = (
     "by the spread that the methods with several have; with three seeds the spread is still understated.\n"
     "Of many intervals some leave zero out by chance. Holm's correction makes it as improbable that any of this page's verdicts "
     f"is such a one as it is of a single interval: a verdict stays where its corrected p-value is below {ALPHA:g}.\n"
-    "The paper's difference is that of its ResNet-18 rows, on NYUD or else on the benchmark that is named; power is the "
+    "The paper's difference is that of its ResNet-18 rows, on the same benchmark or else on the one that is named; power is the "
     f"probability that an interval as wide as ours would lie above zero if that difference were the true one. Below "
     f"{ENOUGH:.0%} an open verdict says little about the paper's claim.\n"
     "About what would settle it: of the interval's width, the images' part falls with their number and the seeds' with theirs."
