@@ -15,7 +15,9 @@ def report(project: Project) -> str:
     """Everything that people read, of all results."""
     folder, grid = project.paths.root, for_report(project)
     paper = Project(folder, scale="paper")
-    options = {run.key: run.training.get("options", {}) for run in load_runs(grid, project.paths)}
+    runs = load_runs(grid, project.paths)
+    options = {run.key: run.training.get("options", {}) for run in runs}
+    recipes = {run.key: run.training["recipe"] for run in runs if run.training}
     costs = Costs(paper, options) if "paper" in paper.mapping("scales") else None
     measured = load_measured(folder) if costs else None
     checks = folder / "checks.md"
@@ -24,7 +26,7 @@ def report(project: Project) -> str:
         project.paths,
         with_memory(costs, measured) if costs else None,
         checks.read_text(encoding="utf-8") if checks.exists() else "",
-        trained=Costs(project, options).figures if project.paths.scale in ("study", "own") else None,
+        trained=Costs(project, options, recipes).figures if project.paths.scale in ("study", "own") else None,
         cost_report=report_of(costs, measured) if costs else None,
         default_steps=default_steps(project),
         today={key: resolve(project, cell).model_dump(mode="json") for key, cell in grid.cells.items()},

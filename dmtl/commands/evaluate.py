@@ -6,14 +6,14 @@ from pathlib import Path
 
 from dmtl.benchmarks import benchmark, benchmark_names
 from dmtl.commands.shared import scores
-from dmtl.commands.shared.arguments import whole
+from dmtl.commands.shared.arguments import model_folder, whole
 from dmtl.commands.shared.precision import add_precision
 from dmtl.errors import UserError
 from dmtl.stage import add_project, project_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER")
+    parser.add_argument("model", type=model_folder, metavar="MODEL_FOLDER")
     parser.add_argument(
         "--benchmark",
         metavar="NAME",

@@ -3,11 +3,13 @@
 import argparse
 from pathlib import Path
 
+from dmtl.commands.shared.arguments import model_folder
+
 FORMATS = ("onnx", "pt2")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL_FOLDER")
+    parser.add_argument("model", type=model_folder, metavar="MODEL_FOLDER")
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="default: onnx, which needs the extra 'export'")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: the folder's name with the format's ending, here")
 

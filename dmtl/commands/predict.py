@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from dmtl.commands.shared.arguments import number, whole
+from dmtl.commands.shared.arguments import model_folder, number, whole
 from dmtl.commands.shared.precision import add_device, add_precision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, folders, glob patterns, or video files")
-    parser.add_argument("--model", type=Path, required=True, metavar="MODEL_FOLDER", help="such as models/<scale>/<cell>")
+    parser.add_argument("--model", type=model_folder, required=True, metavar="MODEL_FOLDER", help="such as models/<scale>/<cell>")
     parser.add_argument(
         "--out",
         type=Path,

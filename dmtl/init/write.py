@@ -90,16 +90,17 @@ def _in_git(folder: Path) -> bool:
 
 
 def _params(name: str, plan: Plan) -> str:
-    """A scale of its own, and the clone's blocks of the methods."""
+    """A scale of its own, and the clone's blocks of the methods, as DVC writes them, which changes no other line than it must."""
     yaml, params = _loaded("params.yaml")
-    shared = {key: value for key, value in params["recipe"].items() if key not in plan.recipe}
-    for key in ("scale", "seed", "recipe", "scales"):
+    first, *others = params["scales"]["paper"]["train"].values()
+    shared = {key: value for key, value in first.items() if all(other[key] == value for other in others)} | plan.recipe
+    for key in ("scale", "seed", "scales"):
         del params[key]
     params["plain"]["single_task"]["images"] = {SCALE: "labelled"}
     params["diffusion"]["network"]["token_stride"] = plan.token_stride
     params["consistency"]["benchmarks"] = {name: {"weight": 1.0, "film_rate": 1.0e-3, "flip": False}}
-    scales = {"scale": SCALE, "seed": 0, "scales": {SCALE: {"train": {name: shared | plan.recipe}}}}
-    return f"# {PARAMS_TITLE}\n{_text(yaml, _styled(scales))}\n{_text(yaml, params)}"
+    scales = {"scale": SCALE, "seed": 0, "scales": {SCALE: {"train": {name: shared}}}}
+    return f"# {PARAMS_TITLE}\n{_text(yaml, json.loads(json.dumps(scales)))}\n{_text(yaml, params)}"
 
 
 def _grid(name: str, backbone: str, tasks: int) -> str:

@@ -3,6 +3,8 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -29,7 +31,20 @@ STYLE: Any = {
 MARKERS = "osD^vPX"
 MARKED = 8  # points of a line at most that have a marker
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+Spans = Sequence[tuple[float, float] | None]  # the ends of an interval of each point
 Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name -> (x, y)
+
+NARROW = 3.9  # inches: what a telephone of 400 pixels shows at full size
+
+
+class Interval(NamedTuple):
+    """A value with its interval, and what the paper prints of it."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    paper: float | None = None
 
 
 class Image(NamedTuple):
@@ -39,18 +54,25 @@ class Image(NamedTuple):
     uri: str
 
 
-def line_charts(panels: Mapping[str, Series], x_title: str, order: Sequence[str] = (), log: bool = False) -> list[Image]:
+def line_charts(
+    panels: Mapping[str, Series],
+    x_title: str,
+    order: Sequence[str] = (),
+    log: bool = False,
+    intervals: Mapping[str, Mapping[str, Spans]] = MappingProxyType({}),
+) -> list[Image]:
     """Small multiples: one picture per entry of `panels` (title -> series with whole x), and last their legend if one is needed.
 
     Args:
         order: names that have the same look in every chart, drawn or not; further names follow.
         log: logarithmic y where all values are positive.
+        intervals: of the points of series that have them, under the same titles and names.
     """
     names = dict.fromkeys(name for series in panels.values() for name in series)
     looks = {name: _look(number) for number, name in enumerate(dict.fromkeys([*order, *names]))}
     drawn = {name: look for name, look in looks.items() if name in names}
     with plt.rc_context(STYLE):
-        images = [Image(title, _lines(title, series, looks, x_title, log)) for title, series in panels.items()]
+        images = [Image(t, _lines(t, series, looks, x_title, log, intervals.get(t, {}))) for t, series in panels.items()]
         return images + ([Image(f"legend: {', '.join(drawn)}", _legend(drawn))] if len(drawn) > 1 else [])
 
 
@@ -70,18 +92,26 @@ def paired_bars(panels: Mapping[str, tuple[float, float]], names: tuple[str, str
     return images
 
 
-def interval_chart(rows: Sequence[tuple[str, float, float, float]], title: str) -> str:
-    """A forest plot: one line per row of (label, value, low, high), and where zero is. Returns a data URI."""
-    with plt.rc_context(STYLE):
-        figure, ax = plt.subplots(figsize=(8.5, 0.8 + 0.38 * len(rows)), layout="constrained")
-        for y, (_, value, low, high) in enumerate(rows):
-            look = 0 if low > 0 else 1 if high < 0 else 6
-            ax.plot([low, high], [y, y], color=PALETTE[look], linewidth=2)
-            ax.plot([value], [y], color=PALETTE[look], marker=MARKERS[look % len(MARKERS)], markersize=6)
+def interval_chart(rows: Sequence[Interval], title: str) -> str:
+    """A forest plot as wide as a phone, as a data URI: each interval below its label, where zero is, the paper's values."""
+    heights = [0.29 + 0.13 * row.label.count("\n") for row in rows]
+    bottoms = list(accumulate(heights))
+    with plt.rc_context(STYLE | {"axes.grid.axis": "x"}):
+        figure, ax = plt.subplots(figsize=(NARROW, 0.75 + bottoms[-1]), layout="constrained")
+        for row, height, bottom in zip(rows, heights, bottoms, strict=True):
+            y = bottom - 0.08
+            look = 0 if row.low > 0 else 1 if row.high < 0 else 6
+            ax.plot([row.low, row.high], [y, y], color=PALETTE[look], linewidth=2)
+            ax.plot([row.value], [y], color=PALETTE[look], marker=MARKERS[look % len(MARKERS)], markersize=5)
+            if row.paper is not None:
+                ax.plot([row.paper], [y], color="black", marker="|", markersize=9, markeredgewidth=1.6, linestyle="")
+            words = ax.text(0, bottom - height + 0.02, row.label, fontsize=8, va="top", transform=ax.get_yaxis_transform())
+            words.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8})
         ax.axvline(0, color="black", linewidth=0.8)
-        ax.set_yticks(range(len(rows)), [label for label, *_ in rows], fontsize=8)
-        ax.set_ylim(len(rows) - 0.5, -0.5)
-        ax.set_xlabel(title)
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        ax.set_ylim(bottoms[-1] + 0.05, -0.05)
+        ax.set_xlabel(title + ("; | the paper's" if any(row.paper is not None for row in rows) else ""))
         return _data_uri(figure)
 
 
@@ -112,10 +142,15 @@ def _look(number: int) -> dict[str, Any]:
     }
 
 
-def _lines(title: str, series: Series, looks: Mapping[str, dict[str, Any]], x_title: str, log: bool) -> str:
+def _lines(
+    title: str, series: Series, looks: Mapping[str, dict[str, Any]], x_title: str, log: bool, intervals: Mapping[str, Spans]
+) -> str:
     figure, ax = plt.subplots(figsize=(2.9, 2.3), layout="constrained")
     for name, (x, y) in series.items():
         ax.plot(x, y, markevery=-(-len(x) // MARKED), **looks[name])
+        for place, ends in zip(x, intervals.get(name, ()), strict=False):
+            if ends is not None:
+                ax.plot([place, place], ends, color=looks[name]["color"], linewidth=1, alpha=0.6, marker="_", markersize=5)
     ax.set_title(title, fontsize=9)
     ax.set_xlabel(x_title)
     places = sorted({place for x, _ in series.values() for place in x})
@@ -130,7 +165,7 @@ def _lines(title: str, series: Series, looks: Mapping[str, dict[str, Any]], x_ti
 
 def _legend(looks: Mapping[str, dict[str, Any]]) -> str:
     """Two columns, as wide as a phone."""
-    figure = plt.figure(figsize=(3.9, 0.1 + 0.19 * -(-len(looks) // 2)))
+    figure = plt.figure(figsize=(NARROW, 0.1 + 0.19 * -(-len(looks) // 2)))
     handles = [Line2D([], [], **look) for look in looks.values()]
     figure.legend(handles, list(looks), loc="center left", ncols=2, frameon=False, handlelength=3.2, fontsize=8, borderpad=0)
     return _data_uri(figure)

@@ -8,16 +8,19 @@ pooled.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from statistics import NormalDist, mean, variance
+from statistics import mean, variance
 
 from dmtl.config import Cell, Grid, Paths
 from dmtl.report.columns import DELTA_M, Column, headline_columns
 from dmtl.report.compare import Difference, Pair, compare, load_group, require_same_images
 from dmtl.report.findings import Claim, Finding
-from dmtl.report.results import load_results, main_backbone, relative_gains
+from dmtl.report.power import critical, holm, p_value, power
+from dmtl.report.published import papers_gain
+from dmtl.report.results import load_results, main_backbone, relative_gains, row_with_steps
 from dmtl.report.table_cells import SETTING_TITLES
 
 DRAWS, LEVEL, SEED = 2000, 95.0, 0
+BASELINE = "mtl_baseline"
 DESIGNS = ("diffusion_prediction", "diffusion_feature")
 
 
@@ -30,14 +33,31 @@ def claims(grid: Grid, paths: Paths) -> list[Claim]:
     """
     study = _Study(grid, paths)
     ours = DESIGNS[0]  # whose ablations the paper shows
-    return [
-        study.claim("a", "Diffusion beats the multi-task baseline in Δm", [(d, "mtl_baseline") for d in DESIGNS]),
+    found = [
+        study.claim("a", "Diffusion beats the multi-task baseline in Δm", [(d, BASELINE) for d in DESIGNS]),
         study.claim("b", "Diffusion beats cross-task consistency (XTC) in Δm", [(d, "xtc") for d in DESIGNS]),
         study.claim("c", "Diffusion beats the same network without diffusion in Δm", [(ours, "no_diffusion")]),
         study.claim("d", "Diffusion beats the same network without multi-task conditioning in Δm", [(ours, "no_conditioning")]),
         Claim("e", "Two diffusion steps beat one in Δm", tuple(study.steps(2, 1))),
         Claim("f", "The final predictions beat the initial ones on every task", tuple(study.refinement())),
     ]
+    return _corrected(found)
+
+
+def against_baseline(grid: Grid, paths: Paths) -> list[Finding]:
+    """Delta_m of every method that was evaluated against the multi-task baseline of the same labels."""
+    study = _Study(grid, paths)
+    compared = {cell.method for cell in study.cells} - {"constant", "single_task", BASELINE}
+    claim = study.claim("", "", [(method, BASELINE) for method in grid.method_order(compared) if method in compared])
+    return [finding for finding in claim.findings if finding.difference is not None]
+
+
+def _corrected(found: Sequence[Claim]) -> list[Claim]:
+    """The claims with the p-values of all their findings corrected for how many those are."""
+    findings = [finding for claim in found for finding in claim.findings]
+    tested = [finding for finding in findings if finding.p is not None]
+    corrected = dict(zip(map(id, tested), holm([finding.p for finding in tested if finding.p is not None]), strict=True))
+    return [replace(c, findings=tuple(replace(f, p_holm=corrected.get(id(f))) for f in c.findings)) for c in found]
 
 
 class _Study:
@@ -92,11 +112,15 @@ class _Study:
     def _delta(self, key: str, a: Cell, b: Cell) -> Finding:
         single = self._single(a)
         groups = [load_group(self.grid, self.paths, cell) if cell else None for cell in (a, b, single)]
+        printed, on = papers_gain(row_with_steps(a), row_with_steps(b)) or (None, "")
+        not_run = replace(_not_run(key, a.setting, a.name(), b.name()), paper=printed, paper_on=on)
         if groups[0] is None or groups[1] is None or groups[2] is None:
-            return _not_run(key, a.setting, a.name(), b.name())
+            return not_run
         pair = Pair(groups[0], groups[1], groups[2], groups[2])
         finding = next(self._compared(key, a.setting, pair, [DELTA_M], (pair.a.name, pair.b.name)), None)
-        return widened(finding, self._pooled_sd()) if finding else _not_run(key, a.setting, a.name(), b.name())
+        if finding is None:
+            return not_run
+        return tested(replace(widened(finding, self._pooled_sd()), paper=printed, paper_on=on))
 
     def _pooled_sd(self) -> float | None:
         """Deviation of Delta_m over seeds, pooled over the rows with several; None where there is none."""
@@ -114,7 +138,7 @@ class _Study:
         fixed = compare(pair, DRAWS, LEVEL, SEED, nested=False) if several else nested
         for column in columns:
             if column.key in nested and column.key in fixed:
-                yield _finding(key, setting, pair, column, nested[column.key], fixed[column.key], names)
+                yield tested(_finding(key, setting, pair, column, nested[column.key], fixed[column.key], names))
 
 
 def widened(finding: Finding, deviation: float | None) -> Finding:
@@ -122,10 +146,18 @@ def widened(finding: Finding, deviation: float | None) -> Finding:
     lone = (finding.seeds_a == 1) + (finding.seeds_b == 1)
     if deviation is None or not lone or finding.difference is None or finding.low is None or finding.high is None:
         return finding
-    added = lone * (NormalDist().inv_cdf(0.5 + LEVEL / 200) * deviation) ** 2
+    added = lone * (critical(LEVEL) * deviation) ** 2
     low = finding.difference - math.hypot(finding.difference - finding.low, math.sqrt(added))
     high = finding.difference + math.hypot(finding.high - finding.difference, math.sqrt(added))
     return replace(finding, low=low, high=high, pooled_sd=deviation)
+
+
+def tested(finding: Finding) -> Finding:
+    """The finding with its p-value and, where the paper prints the difference, the power to show that."""
+    if finding.difference is None or finding.low is None or finding.high is None:
+        return finding
+    p = p_value(finding.difference, finding.low, finding.high, LEVEL)
+    return replace(finding, p=p, power=None if finding.paper is None else power(finding.paper, finding.low, finding.high, LEVEL))
 
 
 def _not_run(key: str, setting: str, a: str, b: str) -> Finding:

@@ -99,7 +99,7 @@ def load_pair(grid: Grid, paths: Paths, a: str, b: str) -> Pair:
     group_a, group_b = load_group(grid, paths, first), load_group(grid, paths, second)
     assert group_a is not None
     assert group_b is not None
-    pair = Pair(group_a, group_b, *(_reference(grid, paths, cell) for cell in (first, second)))
+    pair = Pair(group_a, group_b, *(reference_of(grid, paths, cell) for cell in (first, second)))
     require_same_images(pair, paths)
     return pair
 
@@ -108,8 +108,8 @@ def _seedless(cell: Cell) -> Cell:
     return cell.model_copy(update={"seed": 0})
 
 
-def _reference(grid: Grid, paths: Paths, cell: Cell) -> Group | None:
-    """The single-task cell of the same benchmark, setting and backbone."""
+def reference_of(grid: Grid, paths: Paths, cell: Cell) -> Group | None:
+    """The single-task cell of the same benchmark, setting and backbone; None where it was not evaluated."""
     wanted = (cell.benchmark, cell.setting, cell.backbone, cell.scratch, "single_task")
     single = [c for c in grid.cells.values() if (c.benchmark, c.setting, c.backbone, c.scratch, c.method) == wanted]
     return load_group(grid, paths, single[0]) if single else None
@@ -167,6 +167,14 @@ def compare(pair: Pair, draws: int, level: float, seed: int, nested: bool = True
         if np.isfinite(a - b):  # else no test image has a valid label of the task
             differences[key] = Difference(a.item(), b.item(), (a - b).item(), *ends)
     return differences
+
+
+def score_intervals(group: Group, reference: Group | None, draws: int, level: float, seed: int) -> dict[Key, tuple[float, float]]:
+    """The same of one group alone: (task, metric) -> the ends of its interval, Delta_m's where there is a reference."""
+    pair = Pair(group, group, reference, reference)
+    counts = draw_images(pair.images, draws, np.random.default_rng(seed))
+    drawn = _with_delta({name: _drawn(one, counts, seed, nested=True) for name, one in pair.groups().items()}, pair)
+    return {key: interval(values, level) for key, values in drawn[group.name].items()}
 
 
 def _whole(group: Group) -> Scores:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dmtl.benchmarks import benchmark
 from dmtl.config import Cell, Plain, Project, TrainingConfig, for_download, for_report, resolve
 from dmtl.config.blocks import validated
+from dmtl.config.recipe import Recipe
 from dmtl.errors import UserError
 from dmtl.report import published
 from dmtl.report.columns import FLOPS, PARAMS, Key
@@ -29,6 +30,7 @@ REASONS = {  # method -> why its rows cannot print what the paper prints
     "invpt": "the authors' decoder; the 66 M that the paper prints beyond it take no multiply-adds",
     "xtc": "the mapping network as released; the paper's must have one more layer, which is not known",
 }
+Told = Mapping[str, Mapping[str, Any]]  # cell -> a part of the configuration that it was trained with
 Speed = float | Callable[[Cell], float]  # multiply-adds a second, or a cell's hours
 THROUGHPUT = 2e13  # multiply-adds a second, which the report's hours stand on
 ASSUMED = (
@@ -107,11 +109,12 @@ class Costs:
         project: at scale `paper`.
         trained: cell -> the options of its family that it was trained with, where they are known: those are counted, not
             what params.yaml has now. What a scale says of single-task networks' images stays the scale's.
+        recipes: cell -> the recipe of its training, where `project` is at the scale of that training: its width is counted.
     """
 
-    def __init__(self, project: Project, trained: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(self, project: Project, trained: Told | None = None, recipes: Told | None = None) -> None:
         self.project = project
-        self.trained = trained or {}
+        self.trained, self.recipes = trained or {}, recipes or {}
         self.grid = for_report(project)
         self._cache = cache(self._count)
 
@@ -220,28 +223,29 @@ class Costs:
         return [(tasks, adds, passes(tasks) * steps_a_pass) for tasks, adds in self._counted(cell).trained]
 
     def training(self, cell: Cell) -> TrainingConfig:
-        """The training with the options that it had."""
+        """The training with the options, and where it was at this scale the recipe, that it had."""
         today = resolve(self.project, cell)
         trained = {key: value for key, value in self.trained.get(cell.name(), {}).items() if key != "single_task_images"}
         try:
             options = validated(type(today.options), today.options.model_dump(mode="json") | trained, cell.name())
+            recipe = validated(Recipe, self.recipes.get(cell.name(), today.recipe.model_dump(mode="json")), cell.name())
         except UserError:  # options of another version of the code; the row is marked as trained with others
             return today
-        return today.model_copy(update={"options": options})
+        return today.model_copy(update={"options": options, "recipe": recipe})
 
     def _counted(self, cell: Cell) -> Counted:
         same = cell.model_copy(update={"setting": "full", "seed": 0})  # neither changes anything here
-        return self._cache(same, self.training(cell).options.model_dump_json())
+        training = self.training(cell)
+        return self._cache(same, training.options.model_dump_json(), training.recipe.width)
 
-    def _count(self, cell: Cell, options_json: str) -> Counted:
-
+    def _count(self, cell: Cell, options_json: str, width: int) -> Counted:
         from dmtl.models import hollow
         from dmtl.report.flops import cost_of
 
         data = benchmark(cell.benchmark)
         today = resolve(self.project, cell)
-        options = type(today.options).model_validate_json(options_json)
-        training = today.model_copy(update={"options": options})
+        options, recipe = type(today.options).model_validate_json(options_json), today.recipe.model_copy(update={"width": width})
+        training = today.model_copy(update={"options": options, "recipe": recipe})
         kinds = describe_kinds({task.name: task.kind for task in data.tasks})
         size = for_download(self.project, cell.benchmark)[0].size
         model = hollow(training.network(data.outputs, kinds))

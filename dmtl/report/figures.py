@@ -8,8 +8,10 @@ from typing import NamedTuple
 from dmtl.benchmarks import benchmark
 from dmtl.config import Grid
 from dmtl.report.charts import Image, heat_map, line_charts, paired_bars
+from dmtl.report.claims import LEVEL
 from dmtl.report.columns import task_column
 from dmtl.report.published import Row
+from dmtl.report.rendering import without_empty
 from dmtl.report.results import Results, Run, main_backbone, shown_setting
 from dmtl.report.steps import StepsCell
 from dmtl.report.table_cells import SETTING_TITLES
@@ -56,16 +58,26 @@ def steps_chart(grid: Grid, cells: Sequence[StepsCell]) -> Chart | None:
     if not cells:
         return None
     series: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    spans: dict[str, dict[str, list[tuple[float, float] | None]]] = {}
     rows = []
     for cell in cells:
         column, method, title = cell.column, grid.title(cell.method), benchmark(cell.benchmark).title
-        x, y = series.setdefault(column.heading, {}).setdefault(f"{method}, {title}", ([], []))
+        several = len({c.setting for c in cells if (c.benchmark, c.method) == (cell.benchmark, cell.method)}) > 1
+        name = f"{method}, {title}" + (f", labels: {SETTING_TITLES[cell.setting]}" if several else "")
+        ends = None if cell.low is None or cell.high is None else (cell.low, cell.high)
+        x, y = series.setdefault(column.heading, {}).setdefault(name, ([], []))
         x.append(cell.steps)
         y.append(cell.ours)
-        rows.append([title, method, str(cell.steps), column.heading, column.form(cell.ours)])
-    text = "Quality and cost of Prediction Diffusion against the number of diffusion steps (the paper's Fig. 6)."
-    images = line_charts(series, "diffusion steps")
-    return Chart("steps", "Diffusion steps", text, images, ["Benchmark", "Method", "Steps", "Metric", "Value"], rows)
+        spans.setdefault(column.heading, {}).setdefault(name, []).append(ends)
+        interval = f"{column.form(ends[0])} to {column.form(ends[1])}" if ends else ""
+        row = [title, SETTING_TITLES[cell.setting], method, str(cell.steps), column.heading]
+        rows.append([*row, column.form(cell.ours), interval])
+    over = "test images and seeds" if any(cell.seeds > 1 for cell in cells) else "test images, of one seed each"
+    covered = f", with {LEVEL:g} % intervals over {over}" if any(row[-1] for row in rows) else ""
+    text = f"Quality and cost of Prediction Diffusion against the number of diffusion steps (the paper's Fig. 6){covered}."
+    images = line_charts(series, "diffusion steps", intervals=spans)
+    header, rows = without_empty(["Benchmark", "Labels", "Method", "Steps", "Metric", "Value", f"{LEVEL:g} % interval"], rows)
+    return Chart("steps", "Diffusion steps", text, images, header, rows)
 
 
 def gradients_chart(grid: Grid, runs: Sequence[Run]) -> Chart | None:
@@ -152,8 +164,9 @@ def curve_charts(grid: Grid, runs: Sequence[Run]) -> Iterator[Chart]:
         title = benchmark(name).title
         text = f"Mean training loss of each epoch on {title}, logarithmic; methods sum different terms: compare shapes alone."
         order = [grid.title(method) for method in grid.methods if method not in NO_SHARED_NETWORK]  # look alike in all charts
-        images, header = line_charts(panels, "epoch", order, log=True), ["Labels", "Method", "Network", "First", "Last"]
-        yield Chart(f"curves-{name}", f"Learning curves, {title}", text, images, header, [curve.row for curve in curves])
+        images = line_charts(panels, "epoch", order, log=True)
+        header, rows = without_empty(["Labels", "Method", "Network", "First", "Last"], [curve.row for curve in curves])
+        yield Chart(f"curves-{name}", f"Learning curves, {title}", text, images, header, rows)
 
 
 def noted_charts(grid: Grid, runs: Sequence[Run]) -> Iterator[Chart]:

@@ -5,11 +5,13 @@ on each of them.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 HOLDS, FAILS, OPEN, MIXED = "holds", "does not hold", "cannot be told at this size", "holds in part"
 SEVERAL = {HOLDS: "hold", FAILS: "do not hold", OPEN: OPEN}  # of several comparisons
 NOT_RUN = "not run"
+ALPHA = 0.05  # of the corrected verdicts, as of intervals that cover 95 %
 MOST_TIMES = 25  # as much evidence: more nobody gathers for one claim
 
 
@@ -20,6 +22,9 @@ class Finding:
     `low` to `high` is the interval, `images_low` to `images_high` that of the choice of images alone, with the seeds as they
     are. All of them and `difference` are None where it was not run. `pooled_sd` is the deviation over seeds that the interval was
     widened by for each side with a single seed.
+
+    `paper` is what the paper prints of the same difference on the benchmark `paper_on`, `power` how probable an interval as wide
+    would have shown that; `p` is of no difference at all, `p_holm` the same corrected for how many findings there are.
     """
 
     claim: str
@@ -38,6 +43,11 @@ class Finding:
     seeds_b: int
     images: int
     pooled_sd: float | None = None
+    paper: float | None = None
+    paper_on: str = ""
+    power: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -45,6 +55,12 @@ class Finding:
         if self.difference is None or self.low is None or self.high is None:
             return NOT_RUN
         return HOLDS if self.low > 0 else FAILS if self.high < 0 else OPEN
+
+    @property
+    def corrected(self) -> str:
+        """The verdict that is left where it is one of many."""
+        told = self.p_holm is not None and self.p_holm < ALPHA
+        return self.verdict if told or self.verdict == NOT_RUN else OPEN
 
     @property
     def comparison(self) -> tuple[str, str, str]:
@@ -107,20 +123,22 @@ class Claim:
     @property
     def comparisons(self) -> dict[tuple[str, str, str], str]:
         """The verdict of each comparison: it fails where one of its tasks does, and holds where all do."""
-        verdicts: dict[tuple[str, str, str], set[str]] = {}
-        for finding in self.findings:
-            verdicts.setdefault(finding.comparison, set()).add(finding.verdict)
-        return {key: next(v for v in (NOT_RUN, FAILS, OPEN, HOLDS) if v in several) for key, several in verdicts.items()}
+        return _of_comparisons((finding.comparison, finding.verdict) for finding in self.findings)
 
     @property
     def verdict(self) -> str:
         """All comparisons together."""
-        judged = set(self.comparisons.values()) - {NOT_RUN}
-        if not judged:
-            return NOT_RUN
-        if len(judged) == 1:
-            return judged.pop()
-        return FAILS if HOLDS not in judged else MIXED
+        return _together(self.comparisons.values())
+
+    @property
+    def corrected(self) -> str:
+        """The same with each finding's verdict corrected for how many findings there are."""
+        return _together(_of_comparisons((finding.comparison, finding.corrected) for finding in self.findings).values())
+
+    @property
+    def powers(self) -> list[float]:
+        """How probable each finding that was run would have shown the paper's effect, where the paper prints it."""
+        return [finding.power for finding in self.findings if finding.power is not None]
 
     @property
     def basis(self) -> str:
@@ -134,3 +152,19 @@ class Claim:
         told = ", ".join(f"{count} {verdict if count == 1 else SEVERAL[verdict]}" for verdict, count in counts.items() if count)
         text = f"{len(run)} of {len(verdicts)} comparisons run: {told}"
         return f"{text}; {single} with a single seed on a side" if single else text
+
+
+def _of_comparisons(found: Iterable[tuple[tuple[str, str, str], str]]) -> dict[tuple[str, str, str], str]:
+    verdicts: dict[tuple[str, str, str], set[str]] = {}
+    for comparison, verdict in found:
+        verdicts.setdefault(comparison, set()).add(verdict)
+    return {key: next(v for v in (NOT_RUN, FAILS, OPEN, HOLDS) if v in several) for key, several in verdicts.items()}
+
+
+def _together(verdicts: Iterable[str]) -> str:
+    judged = set(verdicts) - {NOT_RUN}
+    if not judged:
+        return NOT_RUN
+    if len(judged) == 1:
+        return judged.pop()
+    return FAILS if HOLDS not in judged else MIXED

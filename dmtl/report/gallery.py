@@ -171,9 +171,9 @@ def _shown(reference: Gallery, galleries: Sequence[Gallery], k: int, tasks: Sequ
     strips = []
     for task in tasks:
         truth, what = reference.map("label", task.name, k), task.title.lower()
-        label = Picture(_task_uri(task, truth), f"Label, {what}, image {name}", "label")
+        label = Picture(task_uri(task, truth), f"Label, {what}, image {name}", "label")
         strips.append(Strip(task.title, label, [_panel(_title(g, titles), g, task, k, truth) for g in galleries]))
-    photo = Picture(_uri(reference.image(k), False), f"Test image {name} of {about}", "image")
+    photo = Picture(picture_uri(reference.image(k), False), f"Test image {name} of {about}", "image")
     return Shown(_anchor(about, name), name, photo, strips)
 
 
@@ -182,21 +182,26 @@ def _panel(title: str, gallery: Gallery, task: Task, k: int, truth: np.ndarray) 
     what = task.title.lower()
     stages = [stage for stage in STAGES if stage in gallery.stages()]
     maps = {stage: gallery.map(stage, task.name, k) for stage in stages}
-    stack = [Picture(_task_uri(task, values), f"{title}, {stage} {what}", stage) for stage, values in maps.items()]
+    stack = [Picture(task_uri(task, values), f"{title}, {stage} {what}", stage) for stage, values in maps.items()]
     wrong = task.kind.error_picture(task, task.kind.error(maps["final"], truth))
-    return Panel(title, stack, Picture(_uri(wrong, True), f"{title}, error of final {what}", "error"))
+    return Panel(title, stack, Picture(picture_uri(wrong, True), f"{title}, error of final {what}", "error"))
 
 
 def _anchor(benchmark_name: str, image: str) -> str:
     return f"image-{benchmark_name}-{''.join(c if c.isalnum() else '-' for c in image)}"
 
 
-def _task_uri(task: Task, values: np.ndarray) -> str:
-    """A map's picture; without loss where its colours are those of classes or of a scale, which are read off."""
-    return _uri(task.kind.picture(task, values), task.kind.indexed or bool(task.kind.legend(task).stops))
+def task_uri(task: Task, values: np.ndarray) -> str:
+    """A map's picture."""
+    return picture_uri(task.kind.picture(task, values), exact(task))
 
 
-def _uri(pixels: np.ndarray, lossless: bool) -> str:
+def exact(task: Task) -> bool:
+    """Whether a task's pictures are kept without loss: where colours are those of classes or of a scale, which are read off."""
+    return task.kind.indexed or bool(task.kind.legend(task).stops)
+
+
+def picture_uri(pixels: np.ndarray, lossless: bool) -> str:
     """A picture as a data URI: WebP, half the size of a PNG, and every browser knows it."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "webp", lossless=lossless, quality=100 if lossless else LOSSY)

@@ -1,6 +1,6 @@
 """A table as people read it: the numbers of one benchmark as lines and columns, for every format alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
 from types import MappingProxyType
@@ -136,10 +136,11 @@ def sections(table: int, cells: list[TableCell], grid: Grid, changed: Changes = 
         columns = [column for column in dict.fromkeys(cell.column for cell in numbers) if column in filled]
         shown = [cell for cell in numbers if cell.column in columns]
         marks = _marks(shown) if table == BEYOND else {}
-        lines = _beyond_lines(shown, marks, grid) if table == BEYOND else _lines(table, shown, columns, grid)
+        lines = list(_beyond_lines(shown, marks, grid) if table == BEYOND else _lines(table, shown, columns, grid))
         notes = [_note(mark, *note) for note, mark in marks.items()]
+        ours = [(line.row, line.method, line.setting) for line in lines if not line.copied]
         marked = [replace(line, method=f"{line.method} †") if _is_changed(line, changed) else line for line in lines]
-        parts.append(Section(name, columns, marked, [*notes, *_changed_notes(marked, changed)]))
+        parts.append(Section(name, columns, marked, [*notes, *changed_notes(ours, changed)]))
     return parts
 
 
@@ -147,12 +148,16 @@ def _is_changed(line: Line, changed: Changes) -> bool:
     return not line.copied and line.row in changed
 
 
-def _changed_notes(lines: list[Line], changed: Changes) -> Iterator[str]:
-    """How the marked rows were trained, a note for all that differ in the same."""
+def changed_notes(rows: Iterable[tuple[Row, str, str]], changed: Changes) -> Iterator[str]:
+    """How those of some rows that are changed were trained, a note for all that differ in the same.
+
+    Args:
+        rows: each with its title and its setting for people.
+    """
     groups: dict[str, list[str]] = {}
-    for line in lines:
-        if _is_changed(line, changed):
-            groups.setdefault("; ".join(changed[line.row]), []).append(f"{line.method.removesuffix(' †')} ({line.setting})")
+    for row, title, setting in rows:
+        if row in changed:
+            groups.setdefault("; ".join(changed[row]), []).append(f"{title} ({setting})")
     for difference, titles in groups.items():
         yield f"† {', '.join(titles)}: trained with other parameters than would be taken now: {difference}."
 

@@ -27,6 +27,7 @@ TITLES = {  # of the tables; `{}` stands for their benchmarks
     OWN: "{}",
     BEYOND: "Beyond the paper: {} with partial labels, every method, and what other papers print",
 }
+_REPOSITORY = {"demo": "../../", "paper": "../../", "study": "../../../"}  # from a page's folder; one's own lies anywhere
 VERSIONS = ("dmtl", "torch", "torchvision", "lightning-fabric", "numpy")
 
 
@@ -43,6 +44,7 @@ class Content:
         gallery: HTML of the test images, or nothing.
         claims: HTML of the paper's claims, or nothing.
         costs: what the networks cost at the paper's size, where the project has it.
+        frames: HTML of every method on the same few test images, or nothing.
     """
 
     grid: Grid
@@ -55,6 +57,7 @@ class Content:
     gallery: str = ""
     claims: str = ""
     costs: "CostReport | None" = None
+    frames: str = ""
 
 
 def page(content: Content) -> str:
@@ -74,6 +77,7 @@ def page(content: Content) -> str:
             "pictures_first": content.scale == "study",
             "charts": drawn,
             "benchmark": benchmark,
+            "repository": _REPOSITORY.get(content.scale, ""),
             "commands": _commands(content.scale),
             "versions": ", ".join(f"{name} {version(name)}" for name in VERSIONS),
         },
@@ -106,6 +110,7 @@ def _contents(content: Content, drawn: Mapping[str, str]) -> list[dict[str, Any]
     """The parts of the page that there are, with the ids that links lead to."""
     pictures = {"images": "Test images"} if content.gallery else {}
     titles = {"claims": "Claims"} if content.claims else {}
+    titles |= {"frames": "Every method in pictures"} if content.frames else {}
     titles |= pictures if content.scale == "study" else {}
     titles |= {file_of(number): "Scores" if number == OWN else f"Table {number}" for number in content.tables}
     titles |= drawn

@@ -6,6 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+MAIN = "resnet18"  # the backbone of most of its tables
+
 
 class Row(NamedTuple):
     """Which row of the tables: what was trained, without its seed."""
@@ -49,3 +51,18 @@ def figures(table: int, row: Row, source: str = "paper") -> dict[tuple[str, str]
 def rows(table: int, source: str | None = None) -> list[Row]:
     """The rows of a table, in the order in which they are printed."""
     return list(dict.fromkeys(p.row for p in published() if p.table == table and source in (None, p.source)))
+
+
+def papers_gain(a: Row, b: Row) -> tuple[float, str] | None:
+    """Delta_m of one row less another's as the paper prints them of its main backbone, and on which benchmark; else None.
+
+    Of the rows' own benchmark where that is printed, else of the first that is. Rows with pinned steps are printed nowhere.
+    """
+    if a.steps is not None or b.steps is not None:
+        return None
+    gains = {p.row: p.value for p in published() if p.metric == "delta_m" and p.source == "paper" and p.row.backbone == MAIN}
+    for name in dict.fromkeys([a.benchmark, *(row.benchmark for row in gains)]):
+        first, second = (gains.get(row._replace(benchmark=name, backbone=MAIN)) for row in (a, b))
+        if first is not None and second is not None:
+            return round(first - second, 2), name
+    return None

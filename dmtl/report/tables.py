@@ -11,9 +11,10 @@ from dmtl.config import Grid, Paths
 from dmtl.files import replacing, together, write_json
 from dmtl.metrics.per_image import load_per_image
 from dmtl.report.changed import Changes, changes
-from dmtl.report.claims import claims
+from dmtl.report.claims import against_baseline, claims
 from dmtl.report.claims_page import ClaimsReport
 from dmtl.report.findings import Finding
+from dmtl.report.frames import frames_html
 from dmtl.report.gallery import METHODS, gallery_html, image_scores, load_galleries
 from dmtl.report.latex import latex
 from dmtl.report.layout import Section, file_of, sections
@@ -89,10 +90,11 @@ def _write_all(
     if any(cell.steps is not None for cell in grid.cells.values()):
         _write_csv(StepsCell, steps, paths.reports() / "steps.csv")
     _write_rows(CURVES, curves(runs), paths.curves())
-    claimed = _write_claims(grid, paths, results, runs, trained, checks) if paths.scale == "study" else ""
+    claimed = _write_claims(grid, paths, results, runs, trained, checks, changed) if paths.scale == "study" else ""
     gallery, shown = _gallery(grid, paths)
+    frames = frames_html(grid, paths) if paths.scale == "study" else ""
     gaps = list(missing(grid, of_all, steps, shown, paths.scale))
-    content = Content(grid, paths.scale, parts, steps, results, runs, gaps, gallery, claimed, cost_report)
+    content = Content(grid, paths.scale, parts, steps, results, runs, gaps, gallery, claimed, cost_report, frames)
     _write_text(page(content), paths.reports() / "index.html")
     write_json(paths.reports() / "summary.json", _summary(grid, results, paths.scale))
 
@@ -109,11 +111,15 @@ def _write_table(table: int, grid: Grid, paths: Paths, results: Results, costs: 
     return parts
 
 
-def _write_claims(grid: Grid, paths: Paths, results: Results, runs: Sequence[Run], costs: CostOf | None, checks: str) -> str:
-    """Write claims.csv and claims.md; returns the part of the page."""
-    judged = claims(grid, paths)
-    report = ClaimsReport(grid, judged, margins(grid, results, load_steps(grid, paths)), runs, costs, checks)
+def _write_claims(
+    grid: Grid, paths: Paths, results: Results, runs: Sequence[Run], costs: CostOf | None, checks: str, changed: Changes
+) -> str:
+    """Write claims.csv, methods.csv (every method against the baseline) and claims.md; returns the part of the page."""
+    judged, every = claims(grid, paths), against_baseline(grid, paths)
+    above = margins(grid, results, load_steps(grid, paths))
+    report = ClaimsReport(grid, judged, above, runs, costs, checks, every, changed)
     _write_csv(Finding, (finding for claim in judged for finding in claim.findings), paths.reports() / "claims.csv")
+    _write_csv(Finding, every, paths.reports() / "methods.csv")
     _write_text(report.markdown(), paths.reports() / "claims.md")
     return report.html()
 

@@ -82,3 +82,14 @@ def test_an_unknown_benchmark_ends_in_one_line(folder: Path, capsys: pytest.Capt
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: no benchmark '{name}'")
+
+
+def test_a_model_folder_that_is_not_there_names_the_nearest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = folder.with_name("nyud-ful-mtl_baseline")
+    for call in (["evaluate", str(wrong)], ["export", str(wrong)], ["predict", "x.png", "--out", "out", "--model", str(wrong)]):
+        with pytest.raises(SystemExit):
+            main(call)
+        assert f"there is no folder '{wrong}'; did you mean '{folder}'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["evaluate", "nowhere/nothing"])
+    assert "nowhere/nothing/model.json is missing" in capsys.readouterr().err

@@ -83,3 +83,16 @@ def test_costs_are_of_what_was_trained(project: Project) -> None:
         }.items()
     }
     assert flops["trained"] == flops["three"] < flops["today"] == flops["unknown"]
+
+
+def test_at_the_scale_of_training_the_width_is_that_of_the_training(project: Project) -> None:
+    """A recipe that has twice the width now counts the network that was trained."""
+    cell, recipes = project.cell(CELL), {run.key: run.training["recipe"] for run in load_runs(for_report(project), project.paths)}
+    before = Costs(project).figures(cell)["params_m"]
+    params = yaml.safe_load((project.paths.root / "params.yaml").read_text())
+    params["scales"]["demo"]["train"]["cityscapes"]["width"] *= 2
+    (project.paths.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    wider = Project(project.paths.root)
+    assert Costs(wider, recipes=recipes).figures(cell)["params_m"] == before
+    assert Costs(wider).figures(cell)["params_m"] > before
+    assert Costs(wider, recipes={CELL: {"gone": 1}}).training(cell).recipe.width == 2 * recipes[CELL]["width"]

@@ -15,7 +15,7 @@ from dmtl.config import Project, for_report
 from dmtl.errors import UserError
 from dmtl.files import write_json
 from dmtl.metrics.per_image import load_per_image
-from dmtl.report.claims import claims, widened
+from dmtl.report.claims import against_baseline, claims, widened
 from dmtl.report.findings import FAILS, HOLDS, MIXED, NOT_RUN, OPEN, Claim, Finding
 from dmtl.report.margins import Margin, margins
 from dmtl.report.results import Row, load_results, load_steps, main_backbone
@@ -153,6 +153,28 @@ def test_a_claim_of_every_task_fails_with_one() -> None:
     assert several.basis.startswith("4 of 4 comparisons run: 2 hold, 2 do not hold;")
 
 
+def test_a_verdict_that_is_one_of_many_is_corrected(study: Project) -> None:
+    """What holds by far holds after the correction; what just holds does not, and p-values only grow."""
+    found = _by_key(study)
+    first = found["a"].findings[0]
+    assert (first.paper, first.paper_on, first.corrected) == (1.13, "nyud", HOLDS)
+    assert found["a"].corrected == HOLDS
+    run = [f for claim in found.values() for f in claim.findings if f.p is not None]
+    assert all(f.p_holm >= f.p for f in run)
+    assert [f for f in run if (f.p < 0.05) != (f.verdict in (HOLDS, FAILS))] == []
+    assert replace(first, p_holm=0.06).corrected == OPEN
+    assert Claim("a", "", (replace(first, p_holm=0.06),)).corrected == OPEN
+    assert {f.power for f in found["f"].findings} == {None}  # the paper prints no numbers of it
+
+
+def test_every_method_stands_against_the_baseline(study: Project) -> None:
+    found = against_baseline(for_report(study), study.paths)
+    assert [(f.setting, study.cell(f.a).method) for f in found] == [
+        ("onelabel", method) for method in ("xtc", "diffusion_prediction", "diffusion_feature", "no_diffusion")
+    ]
+    assert {study.cell(f.b).method for f in found} == {"mtl_baseline"}
+
+
 def test_seeds_that_differ_widen_the_interval_and_images_alone_do_not(study: Project) -> None:
     """Two seeds that are far apart: their part is in the interval, and not in that of the images."""
     _evaluated(study, f"nyud-onelabel-diffusion_prediction{B}-seed1", 1, 0.2)
@@ -201,6 +223,11 @@ def test_the_report_of_the_study(study: Project) -> None:
     assert "in one seed at least: MTL Baseline (one, tf_efficientnet_lite0) on semantic" in text
     assert "<td>1</td>" in page
     assert "<script>alert" not in page
+    assert "| +1.13, +1.72, +1.67, +2.35 |" in text
+    assert "<h2>Do the paper's claims hold here?</h2>" in page
+    assert '<th scope="col">Power to show that</th>' in page
+    lines = list(csv.DictReader((reports / "methods.csv").read_text().splitlines()))
+    assert {line["claim"] for line in lines} == {""}
     lines = list(csv.DictReader((reports / "claims.csv").read_text().splitlines()))
     assert {line["claim"] for line in lines} == set("abcdef")
     table = list(csv.DictReader((reports / "table3.csv").read_text().splitlines()))
@@ -214,6 +241,11 @@ def test_a_cell_that_pins_no_steps_has_its_place_among_those_that_do(study: Proj
     lines = list(csv.DictReader((study.paths.reports() / "steps.csv").read_text().splitlines()))
     found = {line["steps"]: float(line["ours"]) for line in lines if line["task"] == "semseg"}
     grid, row = for_report(study), Row("nyud", "onelabel", "diffusion_prediction", B[1:])
+    scored = [line for line in lines if line["metric"] != "flops_g"]
+    assert all(float(line["low"]) <= float(line["ours"]) <= float(line["high"]) for line in scored)
+    assert sum(float(line["low"]) < float(line["high"]) for line in scored) == len(scored)
+    page = (study.paths.reports() / "index.html").read_text()
+    assert "with 95 % intervals over test images and seeds" in page
     of_one, of_two = load_steps(grid, study.paths)[row][1], load_results(grid, study.paths)[row]
     assert found == {"1": pytest.approx(of_one.mean()["semseg"]), "2": pytest.approx(of_two.mean()["semseg"])}
 

@@ -129,14 +129,26 @@ def test_what_is_missing_says_why_and_how_to_fill_it(project: Project, page: str
 
 
 @pytest.mark.parametrize(
-    ("scale", "order"), [("study", ["claims", "images", "table1"]), ("demo", ["claims", "table1", "images"])]
+    ("scale", "order"),
+    [("study", ["claims", "frames", "images", "table1"]), ("demo", ["claims", "frames", "table1", "images"])],
 )
 def test_real_images_begin_with_verdicts_and_pictures(root: Path, scale: str, order: list[str]) -> None:
     """On the page and in its contents."""
-    claims, pictures = ('<section id="claims"></section>', '<section id="images"></section>')
-    text = page_of(Content(for_report(Project(root)), scale, {1: []}, [], {}, [], [], pictures, claims))
+    claims, pictures, frames = (f'<section id="{name}"></section>' for name in ("claims", "images", "frames"))
+    text = page_of(Content(for_report(Project(root)), scale, {1: []}, [], {}, [], [], pictures, claims, frames=frames))
     assert [part for part in re.findall(r'<section id="(\w+)"', text) if part in order] == order
     assert [part for part in re.findall(r'<li><a href="#(\w+)"', text) if part in order] == order
+
+
+@pytest.mark.parametrize(("scale", "up"), [("demo", "../../"), ("paper", "../../"), ("study", "../../../")])
+def test_the_page_leads_to_the_paper_and_the_code(root: Path, scale: str, up: str) -> None:
+    folder = "study" if scale == "study" else "."
+    text = page_of(Content(for_report(Project(root / folder)), scale, {}, [], {}, [], []))
+    assert 'href="https://prismformore.github.io/diffusionmtl/"' in text
+    for file in ("README.md", "docs/paper.md"):
+        assert f'href="{up}{file}"' in text
+        assert (Project(root / folder, scale=scale).paths.reports() / up / file).resolve() == (root / file).resolve()
+    assert "README.md" not in page_of(Content(for_report(Project(root)), "own", {}, [], {}, [], []))
 
 
 def test_costs_are_shown_beside_the_papers(page: str) -> None:

@@ -1,9 +1,10 @@
-"""Command lines: what every parser here does alike, and numbers that know their range."""
+"""Command lines: what every parser here does alike, numbers that know their range, model folders that know their neighbours."""
 
 import argparse
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from dmtl.errors import in_one_line, nearest
@@ -53,3 +54,12 @@ def number(low: float, high: float, above: bool = False) -> Callable[[str], floa
         return value
 
     return read
+
+
+def model_folder(text: str) -> Path:
+    """An argument's type: the folder of a trained network; where there is none of this name, the nearest beside it are named."""
+    folder = Path(text)
+    beside = [] if folder.exists() else [file.parent for file in folder.parent.glob("*/model.json")]
+    if beside:
+        raise argparse.ArgumentTypeError(f"there is no folder {text[:200]!r}; {nearest(text, beside, most=3)}")
+    return folder
