@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A newcomer's first hour, timed: fresh clone, demo, page, one changed parameter, MLflow, one's own image.
+# A newcomer's first hour, timed: fresh clone, demo, page, one changed parameter, MLflow, one's own image, one's own data.
 #
 #   bench/newcomer.sh [--cells "CELL ..."] [--clone FOLDER] [--set KEY=VALUE]
 #
@@ -42,7 +42,7 @@ step() { # TITLE COMMAND...: runs it, prints the seconds it took
 }
 
 demo() {
-    ((${#cells[@]})) || { dvc repro; return; }
+    ((${#cells[@]})) || { dvc repro shards && python -m dmtl launch && dvc repro && python -m dmtl page; return; } # make repro
     dvc repro "${cells[@]/#/evaluate@}"
     dvc repro --single-item report
 }
@@ -81,6 +81,19 @@ image() { # an image of the test shard, as anybody's own
     test -s predictions/own/sheet.png
 }
 
+score() { # dvc exp show has the changed cell's scores, those of the experiment beside those of before
+    dvc exp show --only-changed --csv | tee shown.csv
+    grep -q newcomer shown.csv && grep -q "$changed" shown.csv
+}
+
+own_data() { # the page's walk, on its made-up folders
+    local commands
+    commands=$(sed -n '/^```bash$/,/^```$/p' docs/own-data.md | sed '1d;/^```$/,$d')
+    mkdir own-data && cd own-data
+    python ../bench/own_boxes.py .
+    eval "$commands"
+}
+
 log=$(mktemp)
 step "clone" git clone --quiet "$root" "$clone"
 cd "$clone"
@@ -89,8 +102,9 @@ export PATH PYTHONPATH=$clone
 step "the demo (${cells[*]:-every cell}) and its report" demo
 step "read the page" page
 step "dvc exp run -S $setting evaluate@$changed" dvc exp run -n newcomer -S "$setting" "evaluate@$changed"
-step "dvc exp show" dvc exp show --only-changed --csv
+step "its score in dvc exp show" score
 step "search MLflow's runs" runs
 step "predict an image" image
+step "own data: init, repro, predict" own_data
 rm -f "$log"
 printf '%5d s  in all\n' $SECONDS
