@@ -23,6 +23,7 @@ from dmtl.models import load_model, read_description
 from dmtl.models.diffusion.label_images import LabelImages, class_colours
 from dmtl.models.diffusion.latent_network import LatentNetwork
 from dmtl.models.diffusion.latents import BlockTransform, cosine_kernels, latent_loss
+from dmtl.models.diffusion.noise import gaussian
 from dmtl.models.shared.method import Method
 from dmtl.report.figures import ceiling_chart
 from dmtl.report.results import load_results
@@ -241,6 +242,29 @@ def test_the_autoencoder_learns_to_reconstruct() -> None:
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 3
     assert model(batch)["reconstruction"].item() == model(batch)["reconstruction"].item()
+
+
+def test_the_autoencoders_loss_is_its_error_and_the_divergence_of_its_latents() -> None:
+    """Of each image, over the pixels and the cells that count; the latents are drawn with their deviation by the label's key."""
+    torch.manual_seed(0)
+    model, keys = fresh("latent_regression_vae", width=32).autoencoder, torch.tensor([3, 4])  # type: ignore[attr-defined]
+    model.coder.encoder[-1].bias.data[4:] = 1.0  # log-variances that make a draw and its divergence matter
+    image, pixels = torch.rand(2, 3, 16, 24), torch.ones(2, 16, 24, dtype=torch.bool)
+    pixels[0, 3, 5] = False
+    cells = pixels.unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).all(4).all(2)
+    mean, log_variance = model.coder.distribution(image)
+    drawn = mean + (log_variance / 2).exp() * gaussian(keys, "latent of depth", 0, tuple(mean.shape[1:]))
+    again = model.coder.decode(drawn)
+    normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    for weight in (0.0, 0.5):
+        model.kl_weight = weight
+        found = model.errors(image, pixels, cells, keys, "depth")
+        for n in range(2):
+            error = (again[n] - image[n]).square().mean(0)[pixels[n]].mean()
+            expected = error + weight * divergence[n][cells[n]].mean()
+            assert found[n].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert divergence.mean() > 0.1
 
 
 def _train(folder: Path, cell: str) -> bytes:
