@@ -104,13 +104,14 @@ def test_a_class_is_the_nearest_colour() -> None:
     assert torch.allclose(images.prediction("boundary", image, 1)[:, 0], two[:, 1] - two[:, 0], atol=1e-4)
 
 
-def test_values_have_the_scale_of_all_training_labels() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_values_have_the_scale_of_all_training_labels(method: str) -> None:
     """From 0 to the largest, not each image's own, so that metres stay metres; it is kept with the weights."""
-    model = fresh("latent_regression")
+    model = fresh(method)
     model.prepare(
         [{"depth": torch.full((1, 2, 2), 2.0)}, {"depth": torch.tensor([[[10.0, IGNORE]]])}, {"semseg": torch.ones(1, 2, 2)}]
     )
-    again = fresh("latent_regression")
+    again = fresh(method)
     again.load_state_dict(model.state_dict())
     label = torch.tensor([0.0, 5.0, 10.0, 12.0, IGNORE]).view(1, 1, 1, 5)
     image, valid = _network_of(again).coder.images.image("depth", label)
