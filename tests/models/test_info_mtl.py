@@ -1,6 +1,7 @@
 """InfoMTL's two terms: what two views have in common, and what the decoders' features tell."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from dmtl.data.batch import Batch
 from dmtl.errors import UserError
+from dmtl.models.consistency.view import draw_view
 from dmtl.models.info_mtl import Bottleneck, InfoMTL, contrast, divergence, standard_normal
 
 
@@ -135,3 +137,47 @@ def test_its_options_may_not_be_missing() -> None:
     with pytest.raises(UserError, match=r"consistency\.info_mtl is missing"):
         fresh("info_mtl", params=params)
     assert fresh("xtc", params=params).eval().predict(torch.randn(1, 3, 32, 64))["final"].keys() == NYUD.keys()
+
+
+def test_the_terms_are_those_of_two_views_and_of_every_tasks_feature() -> None:
+    """Each written out: the view by the image's key, unit vectors, both ways; the divergences of all tasks, summed."""
+    model, batch = _made(alpha=0.3, beta=0.2, temperature=0.5).eval(), batch_of("onelabel").only(("depth",))
+    torch.manual_seed(2)
+    for parameter in model.bottlenecks.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    losses = model(batch)
+    view = draw_view(batch.noise_keys, (32, 64), model.options.zooms, model.options.on.flip)
+    further = view.image(batch.images)
+    assert not torch.allclose(further, batch.images)
+    shared, seen = model.trunk(batch.images), model.trunk(further)
+    one, other = (model.project(feature.mean((2, 3))) for feature in (shared, seen))
+    cosines = torch.stack([torch.stack([torch.cosine_similarity(a, b, dim=0) for b in other]) for a in one]) / 0.5
+    ways = [-scores.log_softmax(1).diagonal().mean() for scores in (cosines, cosines.T)]
+    assert losses["info_max"].item() == pytest.approx(0.3 * float(sum(ways)) / 2, rel=1e-4)
+    features = {task: model.bottlenecks[task](model.decoders.decoders[task](shared)) for task in NYUD}
+    expected = sum((0.5 * (m**2 + v.exp() - 1 - v)).mean() for m, v in features.values())
+    assert losses["info_min"].item() == pytest.approx(0.2 * float(expected), rel=1e-4)
+
+
+def test_a_head_reads_its_tasks_own_draw_of_the_stated_deviation() -> None:
+    model, batch, read = _made(noise=0.5).eval(), batch_of("onelabel"), {}
+    for task in NYUD:
+        model.bottlenecks[task].log_variance.bias.data.fill_(2.0)
+        model.decoders.heads[task].register_forward_pre_hook(lambda _, args, task=task: read.update({task: args[0]}))
+    model(batch)
+    shared = model.trunk(batch.images)
+    draws = {task: read[task] - model.bottlenecks[task].mean(model.decoders.decoders[task](shared)) for task in NYUD}
+    assert all(draw.std().item() == pytest.approx(0.5 * math.e, rel=0.1) for draw in draws.values())
+    assert all(abs(torch.corrcoef(torch.stack([draws[a].flatten(), draws[b].flatten()]))[0, 1]) < 0.2 for a, b in pairwise(NYUD))
+
+
+def test_who_learns_from_each_term() -> None:
+    """The trunk is to keep what views have in common; a decoder learns from what it tells, labelled or not."""
+    for term, parts in (("info_max", {"trunk", "project"}), ("info_min", {"trunk", "decoders", "bottlenecks"})):
+        model = _made().train()
+        model(batch_of("onelabel").only(("depth",)))[term].backward()
+        moved = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+        assert {name.partition(".")[0] for name in moved} == parts
+        assert not any(name.startswith("decoders.heads") for name in moved)
+        if term == "info_min":
+            assert all(any(name.startswith(f"bottlenecks.{task}.") for name in moved) for task in NYUD)

@@ -9,7 +9,7 @@ from dmtl.models.jtr import JOINT, JointTaskRegularisation
 
 @pytest.mark.parametrize("setting", MASKS)
 def test_the_term_trains_the_auto_encoder_in_every_setting(setting: str) -> None:
-    """All of it, and in a step its loss of what it is given falls; the network learns where a label is hidden."""
+    """All of it; and the network where a label is hidden, by what it predicts there alone."""
     model, batch = fresh("jtr").train(), batch_of(setting)
     assert isinstance(model, JointTaskRegularisation)
     model(batch)[JOINT].backward()

@@ -24,6 +24,7 @@ from dmtl.models import load_model, read_description
 from dmtl.models.diffusion.label_images import LabelImages, class_colours
 from dmtl.models.diffusion.latent_network import LatentNetwork
 from dmtl.models.diffusion.latents import BlockTransform, cosine_kernels, latent_loss
+from dmtl.models.diffusion.noise import gaussian
 from dmtl.models.shared.method import Method
 from dmtl.report.figures import ceiling_chart
 from dmtl.report.results import load_results
@@ -103,13 +104,14 @@ def test_a_class_is_the_nearest_colour() -> None:
     assert torch.allclose(images.prediction("boundary", image, 1)[:, 0], two[:, 1] - two[:, 0], atol=1e-4)
 
 
-def test_values_have_the_scale_of_all_training_labels() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_values_have_the_scale_of_all_training_labels(method: str) -> None:
     """From 0 to the largest, not each image's own, so that metres stay metres; it is kept with the weights."""
-    model = fresh("latent_regression")
+    model = fresh(method)
     model.prepare(
         [{"depth": torch.full((1, 2, 2), 2.0)}, {"depth": torch.tensor([[[10.0, IGNORE]]])}, {"semseg": torch.ones(1, 2, 2)}]
     )
-    again = fresh("latent_regression")
+    again = fresh(method)
     again.load_state_dict(model.state_dict())
     label = torch.tensor([0.0, 5.0, 10.0, 12.0, IGNORE]).view(1, 1, 1, 5)
     image, valid = _network_of(again).coder.images.image("depth", label)
@@ -241,6 +243,29 @@ def test_the_autoencoder_learns_to_reconstruct() -> None:
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 3
     assert model(batch)["reconstruction"].item() == model(batch)["reconstruction"].item()
+
+
+def test_the_autoencoders_loss_is_its_error_and_the_divergence_of_its_latents() -> None:
+    """Of each image, over the pixels and the cells that count; the latents are drawn with their deviation by the label's key."""
+    torch.manual_seed(0)
+    model, keys = fresh("latent_regression_vae", width=32).autoencoder, torch.tensor([3, 4])  # type: ignore[attr-defined]
+    model.coder.encoder[-1].bias.data[4:] = 1.0  # log-variances that make a draw and its divergence matter
+    image, pixels = torch.rand(2, 3, 16, 24), torch.ones(2, 16, 24, dtype=torch.bool)
+    pixels[0, 3, 5] = False
+    cells = pixels.unflatten(2, (-1, 8)).unflatten(1, (-1, 8)).all(4).all(2)
+    mean, log_variance = model.coder.distribution(image)
+    drawn = mean + (log_variance / 2).exp() * gaussian(keys, "latent of depth", 0, tuple(mean.shape[1:]))
+    again = model.coder.decode(drawn)
+    normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    for weight in (0.0, 0.5):
+        model.kl_weight = weight
+        found = model.errors(image, pixels, cells, keys, "depth")
+        for n in range(2):
+            error = (again[n] - image[n]).square().mean(0)[pixels[n]].mean()
+            expected = error + weight * divergence[n][cells[n]].mean()
+            assert found[n].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert divergence.mean() > 0.1
 
 
 def test_task_weights_have_no_effect(tiny: Path) -> None:

@@ -71,11 +71,15 @@ def test_labelled_pairs_have_no_pseudo_loss_and_full_labels_none_at_all() -> Non
 
 
 def test_a_pseudo_loss_is_what_the_formula_says_of_every_unlabelled_pair() -> None:
-    model, batch = _made(thresholds={"semseg": 0.09}, threshold=0.3).eval(), batch_of("randomlabels")
+    model, batch = _made().eval(), batch_of("randomlabels")
+    _, taught, sure = model._teach(batch.images)
+    middle = {task: float(sure[task].median()) for task in NYUD}  # so that of the pixels of most images some are kept
+    model.options = model.options.model_copy(
+        update={"thresholds": {task: middle[task] for task in ("semseg", "depth")}, "threshold": middle["normals"]}
+    )
     losses = model(batch)
     with torch.no_grad():
         _, predictions = model.decoders(model.trunk(batch.images))
-    _, taught, sure = model._teach(batch.images)
     for task in NYUD:
         expected, kept, pairs = 0.0, 0.0, 0
         for i in set(range(4)) - set(batch.image_index[task].tolist()):
@@ -83,16 +87,17 @@ def test_a_pseudo_loss_is_what_the_formula_says_of_every_unlabelled_pair() -> No
             for y, x in torch.cartesian_prod(torch.arange(4), torch.arange(8)).tolist():
                 p, q, c = predictions[task][i, :, y, x], taught[task][i, :, y, x], sure[task][i, y, x]
                 if task == "semseg":
-                    loss = -float(c > 0.09) * torch.log_softmax(p, 0)[q.argmax()]
-                    kept += float(c > 0.09) / 32
+                    loss = -float(c > middle[task]) * torch.log_softmax(p, 0)[q.argmax()]
                 else:
                     p, q = (p / p.norm(), q / q.norm()) if task == "normals" else (p, q)
-                    loss = c * (c > 0.3) * (p - q).abs().mean()
-                    kept += float(c > 0.3) / 32
+                    loss = c * (c > middle[task]) * (p - q).abs().mean()
+                kept += float(c > middle[task]) / 32
                 total += float(loss) / 32
             expected += float(batch.image_weights[i]) * total
         assert losses[f"pseudo/{task}"].item() == pytest.approx(expected, rel=1e-4)
         assert losses[f"kept/{task}"].item() == pytest.approx(kept / pairs, rel=1e-5)
+        shares = (sure[task] > middle[task]).float().mean((1, 2))
+        assert abs(shares.mean().item() - kept / pairs) > 1e-3, "labelled pairs have another share"
 
 
 def test_the_same_weights_have_no_feature_term_and_others_weigh_unlabelled_pairs_by_confidence() -> None:
