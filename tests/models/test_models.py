@@ -158,10 +158,15 @@ def test_where_no_prediction_is_denoised_there_are_no_noisy_maps(method: str) ->
     assert fresh(method).eval().predict(torch.randn(1, 3, 32, 64), noisy=True)["noisy"] == {}
 
 
+@pytest.fixture(scope="module")
+def project() -> Project:
+    """The repository's own."""
+    return Project(ROOT)
+
+
 @pytest.mark.parametrize("method", method_names())
-def test_a_network_is_described_as_its_method_takes_its_options(tmp_path: Path, method: str) -> None:
+def test_a_network_is_described_as_its_method_takes_its_options(project: Project, tmp_path: Path, method: str) -> None:
     """Also where the method overrules some; a value that was changed after the training is refused."""
-    project = Project(ROOT)
     cell = next((key for key, one in project.grid["cells"].items() if one["method"] == method), None)
     if cell is None:
         pytest.skip("no cell of the root's grid")

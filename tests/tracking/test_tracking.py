@@ -232,26 +232,23 @@ def test_a_training_imports_no_mlflow() -> None:
     assert "mlflow" not in done.stdout.split()
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first test that needs an evaluated project leaves a copy for the others."""
-    return tmp_path_factory.mktemp("evaluated") / "project"
-
-
 @pytest.fixture
-def evaluated(tracked: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """The tiny cell trained under MLflow, evaluated and reported."""
-    if kept.exists():
-        shutil.copytree(kept, tracked, dirs_exist_ok=True)
-        return Project(tracked)
-    monkeypatch.syspath_prepend(str(ROOT / "stages"))
-    from evaluate import evaluate_cell
+def evaluated(tracked: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The tiny cell trained under MLflow, evaluated and reported; the first process that asks leaves a copy for all."""
+    kept = shared_folder(tmp_path_factory) / "evaluated"
+    with FileLock(f"{kept}.lock"):
+        if kept.exists():
+            shutil.copytree(kept, tracked, dirs_exist_ok=True)
+            return Project(tracked)
+        monkeypatch.syspath_prepend(str(ROOT / "stages"))
+        from evaluate import evaluate_cell
 
-    project = _train(tracked)
-    monkeypatch.setattr("dmtl.tracking.scores.start", lambda *_: None)  # a process that would write meanwhile
-    evaluate_cell(project, CELL)
-    write_report(for_report(project), project.paths, None)
-    shutil.copytree(tracked, kept, ignore=shutil.ignore_patterns("data"))
+        project = _train(tracked)
+        monkeypatch.setattr("dmtl.tracking.scores.start", lambda *_: None)  # a process that would write meanwhile
+        evaluate_cell(project, CELL)
+        write_report(for_report(project), project.paths, None)
+        shutil.copytree(tracked, kept.with_name("copying"), ignore=shutil.ignore_patterns("data"))
+        kept.with_name("copying").rename(kept)
     return project
 
 

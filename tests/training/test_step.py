@@ -1,5 +1,7 @@
 """A step asks nothing back from the device, and what a GPU computes another way has the same values."""
 
+from functools import cache
+
 import pytest
 import torch
 from helpers.networks import batch_of, fresh, installed
@@ -19,6 +21,7 @@ from dmtl.training.step import make_optimiser, take_step
 NETWORKS = [method for method in method_names() if not installed(method) or list(fresh(method).trainings())]
 
 
+@cache
 def _recipe(root):
     return for_training(Project(root), "nyud-onelabel-mtl_baseline").recipe
 
