@@ -48,6 +48,8 @@ TESTS = {  # module -> what tests it
         "models/test_models.py::test_any_number_of_steps",
     ),
     "dmtl.training.checkpoint": (
+        "training/test_checkpoint.py",
+        "hostile/test_bad_models.py::test_checkpoints",
         "training/test_training.py::test_two_processes_do_not_train_the_same_cell",
         "training/test_training.py::test_a_damaged_or_foreign_checkpoint_is_refused",
         "training/test_training.py::test_a_full_disk_keeps_the_last_checkpoint",
