@@ -112,6 +112,8 @@ def _counted(tree: ast.Module) -> Iterator[ast.AST]:
         node = waiting.pop()
         if isinstance(node, ast.Raise | ast.JoinedStr | ast.Import | ast.ImportFrom | ast.Assert):
             continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         yield node
         if isinstance(node, ast.FunctionDef):
             waiting += [*node.body, *node.args.defaults, *(default for default in node.args.kw_defaults if default)]
