@@ -62,7 +62,7 @@ if [[ -n $nyud ]]; then # the first frames of the tree, with their rows of the l
     for file in "${DMTL_MAPPINGS:?names the folder of the label masks}"/nyud_*.tsv; do
         awk -F'\t' 'NR == FNR { kept[$1]; next } $1 in kept' "$part/ids" "$file" >"$part/masks/$(basename "$file")"
     done
-    sed -e 's/size: \[96, 128\]/size: [144, 192]/' -i "$kit/study/params.yaml"
+    sed -e 's/^\( *- \)96$/\1144/; s/^\( *- \)128$/\1192/' -i "$kit/study/params.yaml" # height and width
     for stage in download shards; do
         DMTL_NYUD=$part/tree DMTL_MAPPINGS=$part/masks "$python" "$root/stages/$stage.py" nyud --project "$kit/study" >/dev/null
     done

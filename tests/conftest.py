@@ -62,11 +62,11 @@ def paper_costs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "Costs"
     folder.mkdir(exist_ok=True)
     count = costs._cache
 
-    def counted(cell: Cell, options: str) -> Counted:
-        file = folder / digest(cell.model_dump(mode="json"), options)
+    def counted(cell: Cell, options: str, width: int) -> Counted:
+        file = folder / digest(cell.model_dump(mode="json"), options, width)
         if not file.exists():
             with replacing(file) as temporary:
-                temporary.write_bytes(pickle.dumps(count(cell, options)))
+                temporary.write_bytes(pickle.dumps(count(cell, options, width)))
         found: Counted = pickle.loads(file.read_bytes())
         return found
 

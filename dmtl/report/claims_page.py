@@ -29,12 +29,12 @@ HEADER = (
     "Verdict",
     "p, corrected (Holm)",
     "The paper's difference",
-    "Power to show that",
+    "Could it have been shown (power)",
     "Seeds",
     "Interval covers",
     "What would settle it",
 )
-SUMMARY = "Claim", "Verdict", "With Holm's correction", "The paper's difference", "Power to show that", "From"
+SUMMARY = "Claim", "Verdict", "With Holm's correction", "The paper's difference", "Could it have been shown (power)", "From"
 COMPUTE = "Labels", "Backbone", "Method", "Trainings", "Epochs each", "Parameters M", "Multiply-adds an image G"
 EXPLAINED = (
     "Differences are signed so that more is in the claim's favour. A claim holds where the whole interval is above zero, does "
@@ -45,7 +45,7 @@ EXPLAINED = (
     f"is such a one as it is of a single interval: a verdict stays where its corrected p-value is below {ALPHA:g}.\n"
     "The paper's difference is that of its ResNet-18 rows, on the same benchmark or else on the one that is named; power is the "
     f"probability that an interval as wide as ours would lie above zero if that difference were the true one. Below "
-    f"{ENOUGH:.0%} an open verdict says little about the paper's claim.\n"
+    f"{100 * ENOUGH:.0f} % an open verdict says little about the paper's claim.\n"
     "About what would settle it: of the interval's width, the images' part falls with their number and the seeds' with theirs."
 )
 EVERY = "Every method against {} of the same labels: differences of Δm with their {} % intervals, where more is better."
@@ -114,9 +114,8 @@ class ClaimsReport:
         """A claim in the columns of `SUMMARY`."""
         verdict = f"**{claim.verdict}**" if bold else claim.verdict
         printed = dict.fromkeys(self._paper(finding) for finding in claim.findings if finding.paper is not None)
-        powers = [f"{power:.0%}" for power in (min(claim.powers), max(claim.powers))] if claim.powers else []
-        shown = " to ".join(dict.fromkeys(powers))
-        return f"({claim.key}) {claim.text}", verdict, claim.corrected, ", ".join(printed) or "not printed", shown, claim.basis
+        papers, shown = ", ".join(printed) or "not printed", _shown(claim.powers)
+        return f"({claim.key}) {claim.text}", verdict, claim.corrected, papers, shown, claim.basis
 
     def _notes(self) -> Iterator[str]:
         """How rows that the claims are about were trained otherwise than they would be now."""
@@ -134,7 +133,7 @@ class ClaimsReport:
             return *first, "", "", NOT_RUN, "", self._paper(finding), "", "", "", ""
         numbers = f"{finding.difference:+.{places}f}", f"{finding.low:+.{places}f} to {finding.high:+.{places}f}"
         holm = "" if finding.p_holm is None else f"{finding.p_holm:.3f}" if finding.p_holm >= 0.001 else "< 0.001"
-        power, seeds = "" if finding.power is None else f"{finding.power:.0%}", f"{finding.seeds_a} and {finding.seeds_b}"
+        power, seeds = _shown([] if finding.power is None else [finding.power]), f"{finding.seeds_a} and {finding.seeds_b}"
         return *first, *numbers, finding.verdict, holm, self._paper(finding), power, seeds, finding.covers, finding.settles
 
     def _paper(self, finding: Finding) -> str:
@@ -201,6 +200,16 @@ def _intervals(labels: Sequence[str], findings: Sequence[Finding]) -> str:
         if f.difference is not None and f.low is not None and f.high is not None
     ]
     return interval_chart(rows, "difference of Δm, %") if rows else ""
+
+
+def _shown(powers: Sequence[float]) -> str:
+    """Whether intervals with these powers could have shown the paper's differences, such as `no (38 to 71 %)`."""
+    if not powers:
+        return ""
+    low, high = min(powers), max(powers)
+    word = "yes" if low >= ENOUGH else "no" if high < ENOUGH else "in part"
+    span = dict.fromkeys((f"{100 * low:.0f}", f"{100 * high:.0f}"))
+    return f"{word} ({' to '.join(span)} %)"
 
 
 def _compute(runs: Sequence[Run]) -> str:

@@ -150,7 +150,7 @@ class Claim:
         single = sum(seeds < 2 for seeds in run.values())
         counts = {verdict: list(verdicts.values()).count(verdict) for verdict in (HOLDS, FAILS, OPEN)}
         told = ", ".join(f"{count} {verdict if count == 1 else SEVERAL[verdict]}" for verdict, count in counts.items() if count)
-        text = f"{len(run)} of {len(verdicts)} comparisons run: {told}"
+        text = f"{len(run)} of {len(verdicts)} comparison{'s' if len(verdicts) > 1 else ''} run: {told}"
         return f"{text}; {single} with a single seed on a side" if single else text
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,6 +148,7 @@ def test_a_claim_of_every_task_fails_with_one() -> None:
     both = Claim("f", "", (better, other, missing))
     assert both.verdict == MIXED
     assert both.basis.startswith("2 of 3 comparisons run: 1 holds, 1 does not hold; 2 with a single seed on a side")
+    assert Claim("f", "", (better,)).basis.startswith("1 of 1 comparison run: 1 holds")
     several = Claim(
         "f", "", tuple(on("semseg", *limits, a) for a, limits in zip("abcd", ((1, 2), (1, 2), (-2, -1), (-2, -1)), strict=True))
     )
@@ -225,7 +227,8 @@ def test_the_report_of_the_study(study: Project) -> None:
     assert "<script>alert" not in page
     assert "| +1.13, +1.72, +1.67, +2.35 |" in text
     assert "<h2>Do the paper's claims hold here?</h2>" in page
-    assert '<th scope="col">Power to show that</th>' in page
+    assert '<th scope="col">Could it have been shown (power)</th>' in page
+    assert re.search(r"\+1\.13, \+1\.72, \+1\.67, \+2\.35 \| no \(\d+ to \d+ %\) \|", text)
     lines = list(csv.DictReader((reports / "methods.csv").read_text().splitlines()))
     assert {line["claim"] for line in lines} == {""}
     lines = list(csv.DictReader((reports / "claims.csv").read_text().splitlines()))
