@@ -49,6 +49,7 @@ TESTS = {  # module -> what tests it
     ),
     "dmtl.training.checkpoint": (
         "training/test_checkpoint.py",
+        "training/test_training_state.py",
         "hostile/test_bad_models.py::test_checkpoints",
         "training/test_training.py::test_two_processes_do_not_train_the_same_cell",
         "training/test_training.py::test_a_damaged_or_foreign_checkpoint_is_refused",
