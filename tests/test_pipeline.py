@@ -25,7 +25,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny project of a few cells in which every stage has run; the report counts the costs of their networks alone."""
     folder = write_project(tmp_path_factory.mktemp("clone"), tiny_params())
     grid = yaml.safe_load((folder / "grid.yaml").read_text())
-    for part in ("cells", "extra"):
+    for part in ("cells", "gradients", "extra"):
         grid[part] = {key: value for key, value in grid[part].items() if key in CELLS + UNTRAINED}
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
     with narrow_backbones():

@@ -56,6 +56,7 @@ class Grid(Block):
     benchmarks: Annotated[tuple[Name, ...], Field(strict=False, min_length=1), Once]
     methods: dict[Name, MethodEntry]
     cells: dict[str, Cell]
+    gradients: dict[str, Cell] = Field(default_factory=dict)  # of `cells`, those whose losses' gradients are compared
     extra: dict[str, str]  # cell that no table of the paper prints -> the reason for it; what table 6 shows needs none
 
     @model_validator(mode="after")
@@ -69,9 +70,13 @@ class Grid(Block):
                 raise ValueError(
                     f"cells.{key}: benchmark '{cell.benchmark}' is not in benchmarks; {nearest(cell.benchmark, self.benchmarks)}"
                 )
-        for key in self.extra:
-            if key not in self.cells:
-                raise ValueError(f"extra: '{key}' is not a cell; {nearest(key, self.cells)}")
+        for block, keys in (("gradients", list(self.gradients)), ("extra", list(self.extra))):
+            for key in keys:
+                if key not in self.cells:
+                    raise ValueError(f"{block}: '{key}' is not a cell; {nearest(key, self.cells)}")
+        for key, cell in self.gradients.items():
+            if cell != self.cells[key]:
+                raise ValueError(f"gradients.{key} is another cell than cells.{key}: let it merge that one's anchor")
         return self
 
     def title(self, method: str) -> str:

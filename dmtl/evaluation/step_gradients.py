@@ -19,6 +19,7 @@ from dmtl.models.diffusion.network import DiffusionNetwork
 from dmtl.models.shared.method import Maps
 from dmtl.training.gradients import inner_products
 
+BATCHES = 4  # of a training's first ones
 Matrix = list[list[float | None]]
 
 
@@ -31,6 +32,8 @@ def measure(training: TrainingConfig, paths: Paths, count: int) -> dict[str, obj
     trained = load_model(paths.model(training.name))
     if not isinstance(trained, DiffusionNetwork):
         raise UserError(f"cell '{training.name}': its method has no denoising steps; name a cell of the diffusion family")
+    if training.recipe.threads:
+        torch.set_num_threads(training.recipe.threads)  # as in training: small networks gain nothing by more
     torch.manual_seed(training.seed)
     fresh = build(trained.config)
     assert isinstance(fresh, DiffusionNetwork)

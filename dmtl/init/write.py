@@ -113,7 +113,7 @@ def _grid(name: str, backbone: str, tasks: int) -> str:
         for method in METHODS
         if tasks > 1 or method not in OF_SEVERAL_TASKS
     )
-    return f"# {GRID_TITLE}\nbenchmarks: [{name}]\n{methods}\ncells:\n{cells}\nextra: {{}}\n"
+    return f"# {GRID_TITLE}\nbenchmarks: [{name}]\n{methods}\ncells:\n{cells}\ngradients: {{}}\nextra: {{}}\n"
 
 
 def _loaded(file: str) -> tuple[YAML, Any]:

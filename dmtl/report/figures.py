@@ -81,7 +81,7 @@ def steps_chart(grid: Grid, cells: Sequence[StepsCell]) -> Chart | None:
 
 
 def gradients_chart(grid: Grid, runs: Sequence[Run]) -> Chart | None:
-    """Cosines of the gradients of denoising steps and tasks, of the cells in which `dmtl step-gradients` measured them."""
+    """Cosines of the gradients of denoising steps and tasks, of the cells in which stage `gradients` measured them."""
     images, rows = [], []
     for run in runs:
         if not run.step_gradients:

@@ -57,7 +57,7 @@ class Run:
     fingerprint: str  # SHA-256 over configuration, training shard and code
     history: list[dict]
     training: dict[str, Any] = field(default_factory=dict)  # the whole configuration; empty in results of earlier versions
-    step_gradients: dict = field(default_factory=dict)  # what `dmtl step-gradients` measured, where it did
+    step_gradients: dict = field(default_factory=dict)  # what stage `gradients` measured, where it did
 
 
 def row_of(cell: Cell) -> Row:

@@ -220,7 +220,7 @@ def _stages(root: Path) -> dict[str, dict[str, set[str]]]:
 @pytest.mark.parametrize("folder", [".", "study"])
 def test_each_stage_reads_only_what_dvc_watches(root: Path, folder: str) -> None:
     """But for a training's cell, whose name, which is its address and its folder, says all of it (the test below)."""
-    loaders = {"download": for_download, "shards": for_shards, "train": for_training}
+    loaders = {"download": for_download, "shards": for_shards, "train": for_training, "gradients": for_training}
     stages, unread = _stages(root / folder), Project(root / folder)
     assert {name.partition("@")[0] for name in stages} == {*loaders, "evaluate", "report"}
     for name, declared in stages.items():
@@ -235,7 +235,7 @@ def test_each_stage_reads_only_what_dvc_watches(root: Path, folder: str) -> None
         else:
             loaders[stage](project, argument)
         assert _unwatched(params, declared.get("params.yaml", set())) == set(), name
-        cell = {f"cells.{argument}"} if stage == "train" else set()
+        cell = {f"cells.{argument}"} if stage in ("train", "gradients") else set()
         assert _unwatched(grid, declared.get("grid.yaml", set()) | cell) == set(), name
 
 

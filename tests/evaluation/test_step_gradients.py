@@ -1,4 +1,4 @@
-"""Cosines of the gradients of steps and tasks: against gradients taken one by one, and as the command writes them."""
+"""Cosines of the gradients of steps and tasks: against gradients taken one by one, and as their stage writes them."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from helpers.networks import NYUD, batch_of, fresh
+from helpers.stages import run
 
-from dmtl.__main__ import main
 from dmtl.config import Project, for_report, for_training
 from dmtl.errors import UserError
-from dmtl.evaluation.step_gradients import measure, step_cosines
+from dmtl.evaluation.step_gradients import BATCHES, measure, step_cosines
 from dmtl.models.diffusion.network import DiffusionNetwork
 from dmtl.report.figures import gradients_chart
 from dmtl.report.results import load_runs
@@ -64,19 +64,18 @@ def _trained(tiny: Path, cell: str) -> str:
 
 
 @pytest.mark.long
-def test_the_report_shows_what_the_command_measured(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_report_shows_what_its_stage_measured(tiny: Path) -> None:
     cell, project = _trained(tiny, "nyud-onelabel-step_intervals-steps5"), Project(tiny)
     project.paths.result(cell).parent.mkdir(parents=True)
     project.paths.result(cell).write_text(
         json.dumps({"cell": cell, "seed": 0, "metrics": {"final": {"depth": {"abs_error": 1.0}}, "initial": None}})
     )
     assert gradients_chart(for_report(project), load_runs(for_report(project), project.paths)) is None
-    monkeypatch.setattr("dmtl.commands.step_gradients.project_of", lambda _: project)
-    main(["step-gradients", cell, "--batches", "2"])
+    run(tiny, "stages/gradients.py", cell)
     written = json.loads(project.paths.step_gradients(cell).read_text())
-    assert (written["cell"], written["batches"], written["tasks"]) == (cell, 2, list(NYUD))
+    assert (written["cell"], written["batches"], written["tasks"]) == (cell, BATCHES, list(NYUD))
     assert written["first"] != written["last"]
-    assert written == json.loads(json.dumps(measure(for_training(project, cell), project.paths, 2)))
+    assert written == json.loads(json.dumps(measure(for_training(project, cell), project.paths, BATCHES)))
     chart = gradients_chart(for_report(project), load_runs(for_report(project), project.paths))
     assert chart is not None
     assert len(chart.images) == 4

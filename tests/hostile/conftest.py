@@ -21,7 +21,7 @@ def whole(_tiny_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (folder / "results").exists():
             write_project(folder, tiny_params())
             grid = yaml.safe_load((folder / "grid.yaml").read_text())
-            grid |= {"benchmarks": ["pascal"], "cells": {CELL: grid["cells"][CELL]}, "extra": {}}
+            grid |= {"benchmarks": ["pascal"], "cells": {CELL: grid["cells"][CELL]}, "gradients": {}, "extra": {}}
             (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
             shutil.copytree(_tiny_shards / "data" / "shards" / "demo" / "pascal", folder / "data" / "shards" / "demo" / "pascal")
             (folder / "data" / "raw" / "demo").mkdir(parents=True)

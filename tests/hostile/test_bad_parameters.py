@@ -226,8 +226,6 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("scores", "nowhere.npz"),
     ("scores", MODEL),
     ("scores", f"results/demo/{CELL}.npz", f"results/demo/{CELL}.npz"),
-    ("step-gradients", CELL, "--batches", "0"),
-    ("step-gradients", "../x"),
     ("mapping", "nowhere.pth"),
     ("mapping", "params.yaml"),
     ("import-official", "nowhere.pth", "--out", "out"),

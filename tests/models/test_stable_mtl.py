@@ -159,7 +159,7 @@ def _cell(folder: Path) -> str:
     grid = yaml.safe_load((folder / "grid.yaml").read_text())
     cell = "nyud-onelabel-stable_mtl-scratch"
     grid["cells"] = {cell: grid["methods"]["stable_mtl"]["cell"] | {"benchmark": "nyud", "setting": "onelabel"}}
-    (folder / "grid.yaml").write_text(yaml.safe_dump(grid | {"extra": {}}))
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid | {"gradients": {}, "extra": {}}))
     return cell
 
 

@@ -37,7 +37,7 @@ def project(tmp_path: Path) -> Project:
     folder = write_project(tmp_path, tiny_params())
     grid = yaml.safe_load((folder / "grid.yaml").read_text())
     keys = (CELL, SINGLE, f"{CELL}-steps1")
-    grid |= {"benchmarks": ["cityscapes"], "cells": {key: grid["cells"][key] for key in keys}, "extra": {}}
+    grid |= {"benchmarks": ["cityscapes"], "cells": {key: grid["cells"][key] for key in keys}, "gradients": {}, "extra": {}}
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
     project = _with_steps(Project(folder), 3)
     for key in keys:
