@@ -32,7 +32,7 @@ TESTS = {  # module -> what tests it
     "dmtl.tasks.normals": ("test_losses.py", "tasks/test_kinds.py"),
     "dmtl.tasks.shared.pixels": ("test_losses.py", "tasks/test_kinds.py"),
     "dmtl.metrics.angles": ("metrics/test_metrics.py",),
-    "dmtl.metrics.errors": ("metrics/test_metrics.py",),
+    "dmtl.metrics.errors": ("metrics/test_metrics.py", "tasks/test_regression.py"),
     "dmtl.metrics.iou": ("metrics/test_metrics.py",),
     "dmtl.metrics.max_f": ("metrics/test_metrics.py",),
     "dmtl.metrics.delta": ("metrics/test_delta.py",),
@@ -40,7 +40,10 @@ TESTS = {  # module -> what tests it
     "dmtl.prepare.label_masks": ("prepare/test_label_masks.py", "prepare/test_mapping_files.py"),
     "dmtl.models.diffusion.schedule": ("models/diffusion/test_schedule.py",),
     "dmtl.models.diffusion.noise": ("models/diffusion/test_noise.py",),
-    "dmtl.models.diffusion.blocks": ("models/diffusion/test_blocks.py",),
+    "dmtl.models.diffusion.blocks": (
+        "models/diffusion/test_blocks.py",
+        "models/test_models.py::test_packed_pairs_equal_a_loop_over_samples",
+    ),
     "dmtl.models.diffusion.denoiser": (
         "models/test_models.py::test_packed_pairs_equal_a_loop_over_samples",
         "models/test_models.py::test_without_conditioning_tasks_do_not_hear_of_each_other",

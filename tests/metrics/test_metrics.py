@@ -10,9 +10,11 @@ from sklearn import metrics as sklearn_metrics
 
 from dmtl.errors import UserError
 from dmtl.evaluation.evaluate import require_finite
-from dmtl.metrics.angles import EDGES, angles
-from dmtl.metrics.iou import confusion
+from dmtl.metrics.angles import EDGES, AngularErrors, angles
+from dmtl.metrics.errors import AbsoluteError, DepthErrors
+from dmtl.metrics.iou import MeanIou, confusion
 from dmtl.metrics.max_f import ALL, RELEASED, MaxF
+from dmtl.metrics.metric import Metric
 from dmtl.tasks import IGNORE, kind_of
 from dmtl.tasks.shared.arrays import eight_bits
 
@@ -329,3 +331,10 @@ def test_boundaries_are_quantised_by_truncation() -> None:
     assert quantised.dtype == np.uint8
     assert quantised.tolist() == [[127, 254, 254, 0]]
     assert eight_bits(kind_of("boundary").decode(torch.full((1, 1, 1), 50.0)).numpy()).item() == 255
+
+
+@pytest.mark.parametrize("metric", [AngularErrors, AbsoluteError, DepthErrors, MeanIou, MaxF], ids=lambda metric: metric.__name__)
+def test_of_errors_less_is_better_and_of_all_else_more(metric: type[Metric]) -> None:
+    lower = {name: is_lower for name, (_, is_lower) in metric.measures.items()}
+    assert lower
+    assert lower == {name: name.endswith("_error") or name == "rmse" for name in lower}
