@@ -8,8 +8,10 @@ import re
 import resource
 import runpy
 import shutil
+import struct
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from unittest.mock import patch
 
 import h5py
 import numpy as np
+import pytest
 import yaml
 
+from dmtl.errors import UserError
 from helpers.project import ROOT
 
 CELL = "pascal-onelabel-mtl_baseline"  # the benchmark with the most kinds of labels
@@ -26,6 +30,7 @@ MODEL = f"models/demo/{CELL}"
 SECONDS = 10
 BYTES = 1 << 30  # over what is in memory before
 Edit = Callable[[Path], object]
+Content = bytes | Callable[[], bytes]  # made where it is used if that takes a while
 
 
 def refused(folder: Path, *command: str) -> str:
@@ -194,3 +199,83 @@ def with_npz(name: str, change: Callable[[dict[str, np.ndarray]], object]) -> Ed
 def copied(whole: Path, folder: Path) -> Path:
     """A copy of the good project in which one thing may be changed."""
     return Path(shutil.copytree(whole, folder, symlinks=True))
+
+
+def one_line(call: Callable[[], object]) -> str:
+    """What a reader says, in one line, in time and within memory."""
+    held, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    with pytest.raises(UserError) as caught:
+        call()
+    assert time.monotonic() - began < SECONDS
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held) * 1024 < BYTES
+    text = str(caught.value)
+    assert "\n" not in text
+    assert len(text) < 1000
+    return text
+
+
+def made(content: Content) -> bytes:
+    return content if isinstance(content, bytes) else content()
+
+
+def bomb(levels: int, width: int) -> bytes:
+    """Lists of aliases of lists: a few hundred bytes that stand for `width` to the power of `levels` values."""
+    lines = ["a0: &a0 [x]"] + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * width)}]" for k in range(1, levels)]
+    return "\n".join(lines).encode()
+
+
+NOT_YAML: dict[str, bytes] = {
+    "empty": b"",
+    "a list": b"- 1",
+    "a text": b"demo",
+    "binary": b"\x00\x01\xff",
+    "no UTF-8": "scale: é".encode("latin-1"),
+    "a key twice": b"scale: demo\nscale: paper\n",
+    "two documents": b"a: 1\n---\nb: 2\n",
+    "a bomb of aliases": bomb(12, 10),
+    "an alias within itself": b"a: &a [*a]",
+    "an alias of nothing": b"a: *b",
+    "an object of Python": b"a: !!python/object/apply:os.system [id]",
+    "deep": b"a: " + b"[" * 20_000,
+    "deep and closed": b"a: " + b"[" * 100 + b"]" * 100,
+    "5 MiB": b"a: " + b"x" * (5 << 20),
+    "a number of 5000 digits": b"seed: " + b"9" * 5000,
+    "a tab": b"a:\n\t- 1",
+    "open": b"a: {",
+    "a date that is none": b"a: 2001-99-99",
+}
+
+
+NOT_JSON = {
+    "empty": b"",
+    "binary": b"\x00\xff\xfe",
+    "cut": b'{"network": {',
+    "a list": b"[]",
+    "a number": b"3",
+    "nothing": b"null",
+    "deep": b"[" * 100_000,
+    "deep and closed": b'{"a":' * 500 + b"1" + b"}" * 500,
+    "a key twice": b'{"seed": 1, "seed": 2}',
+    "millions of values": b"[" + b"1," * 5_000_000 + b"1]",
+    "a number of 5000 digits": b'{"seed": ' + b"9" * 5000 + b"}",
+    "no UTF-8": '{"cell": "é"}'.encode("latin-1"),
+}
+
+
+def npy(header: str, values: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
+    text = header.encode() + b"\n"
+    return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text + values
+
+
+def npy_header(shape: object, kind: str = "'<f4'", order: object = False) -> str:
+    return f"{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}, }}"
+
+
+def zip_of(*names: str, content: bytes = b"", mode: int = 0) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in names:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            packed.writestr(info, content)
+    return file.getvalue()
