@@ -23,6 +23,7 @@ from dmtl.pictures.contact_sheet import contact_sheet
 from dmtl.report.results import Results, headline, load_results, load_runs, relative_gains, row_of
 from dmtl.tasks import Task
 from dmtl.tracking.store import (
+    NICE,
     OWN,
     enter_home,
     experiment_id,
@@ -172,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("project", type=Path, metavar="FOLDER", help="of params.yaml and grid.yaml")
     arguments = parser.parse_args()
-    os.nice(19)
+    os.nice(NICE)
     quiet_mlflow()
     project = Project(arguments.project)
     read_own(project.paths.root)

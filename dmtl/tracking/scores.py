@@ -18,6 +18,7 @@ from dmtl.config import Project
 from dmtl.files import read_json
 from dmtl.tracking.store import (
     LONGEST_WAIT,
+    NICE,
     enter_home,
     guard,
     is_off,
@@ -107,7 +108,7 @@ def _lock(root: Path) -> FileLock:
 def main() -> None:
     """Write the scores that wait; a failure is one warning."""
     root = Path(sys.argv[1])
-    os.nice(19)
+    os.nice(NICE)
     quiet_mlflow()
     try:
         read_own(root)

@@ -17,7 +17,8 @@ from dmtl.files import original
 
 OWN = "sqlite:///mlflow.db"  # of a checkout, in whose folder its writers work: so no character of the folder's name matters
 _MOVE_RUNS = "update runs set artifact_uri = ? || substr(artifact_uri, ?)"
-LONGEST_WAIT = 60.0  # seconds after its end in which what a stage tells MLflow must be written
+NICE = 5  # the training comes first; at 19 a run would wait for ever on cores that are all taken, and be lost
+LONGEST_WAIT = 180.0  # seconds after its end in which what a stage tells MLflow must be written
 
 
 def is_off() -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dmtl.files import replacing
 from dmtl.tracking.origin import origin_tags, title
-from dmtl.tracking.store import LONGEST_WAIT, enter_home, experiment_id, guard, quiet_mlflow, reason
+from dmtl.tracking.store import LONGEST_WAIT, NICE, enter_home, experiment_id, guard, quiet_mlflow, reason
 from dmtl.tracking.training import Description
 
 MOST_AT_ONCE = 1000  # metrics in one of MLflow's batches
@@ -110,7 +110,7 @@ class Writer:
 
 def main() -> None:
     """Write what comes through the pipe to MLflow; a failure is one warning."""
-    os.nice(19)  # the training comes first
+    os.nice(NICE)
     quiet_mlflow()
     description = Description(**json.loads(sys.stdin.readline()))
     items: Items = queue.SimpleQueue()
