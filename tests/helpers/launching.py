@@ -63,17 +63,18 @@ paths.result(cell).parent.mkdir(parents=True, exist_ok=True)
 for path in (paths.result(cell), paths.scores(cell), paths.statistics(cell), paths.gallery(cell)): path.write_text(cell)
 """
 
-DVC = """
-import json, pathlib, sys, time
+RECORDED = """
+import json, pathlib, sys
 lock = pathlib.Path("dvc.lock")
 recorded = lock.read_text().split() if lock.exists() else []
-command, *rest = sys.argv[1:]
-if command == "status":
-    print(json.dumps({name: [] for name in pathlib.Path("stages.txt").read_text().split() if name not in recorded}))
-else:
-    names = [name for name in rest if not name.startswith("-")]
-    with pathlib.Path("commits").open("a") as file: file.write(" ".join(names) + "\\n")
-    lock.write_text("\\n".join(dict.fromkeys([*recorded, *names])) + "\\n")
+"""
+STATUS = f"""{RECORDED}
+assert sys.argv[1] == "status"
+print(json.dumps({{name: [] for name in pathlib.Path("stages.txt").read_text().split() if name not in recorded}}))
+"""
+COMMIT = f"""{RECORDED}
+with pathlib.Path("commits").open("a") as file: file.write(" ".join(sys.argv[1:]) + "\\n")
+lock.write_text("\\n".join(dict.fromkeys([*recorded, *sys.argv[1:]])) + "\\n")
 """
 
 
@@ -101,7 +102,8 @@ class FalseProject:
             "stages/train.py": TRAIN,
             "stages/evaluate.py": EVALUATE,
             "dvc/__init__.py": "",
-            "dvc/__main__.py": DVC,
+            "dvc/__main__.py": STATUS,
+            "dmtl/launch/commit.py": COMMIT,
         }.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(text)

@@ -65,7 +65,7 @@ def test_the_terms_have_the_weights_of_their_options(similarity: str) -> None:
     weights, batch = torch.stack([model.shared[task].weight for task in NYUD]), batch_of("full")
     apart = similarity_penalty(weights, model.centre if similarity == "adaptive" else None)
     losses = model(batch)
-    assert losses["similarity"].item() == pytest.approx(float(0.5 * apart + 0.25 * weights.square().sum()), rel=1e-5)
+    assert losses["similarity"].item() == pytest.approx((0.5 * apart + 0.25 * weights.square().sum()).item(), rel=1e-5)
     shared = model.trunk(batch.images)
     correlated = sum(correlation_penalty(shared, model.encoders[task](batch.images)) for task in NYUD)
     assert losses["orthogonality"].item() == pytest.approx(0.125 * float(correlated), rel=1e-3)

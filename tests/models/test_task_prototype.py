@@ -138,7 +138,7 @@ def test_it_begins_as_the_baseline(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "terms"), zip(METHODS, ({"image", "association", "triplet"}, {"image", "triplet"}), strict=True)
+    ("method", "terms"), list(zip(METHODS, ({"image", "association", "triplet"}, {"image", "triplet"}), strict=True))
 )
 def test_its_terms_see_no_label_and_no_head(method: str, terms: set[str]) -> None:
     model = _made(method).train()
