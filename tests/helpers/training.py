@@ -1,7 +1,10 @@
 """A training of the tiny project, in this process."""
 
+import os
+import signal
 from pathlib import Path
 
+import pytest
 import yaml
 
 from dmtl.config import Project, for_training
@@ -16,6 +19,29 @@ def train(folder: Path, cell: str) -> dict[str, bytes]:
     project = Project(folder)
     loop.train(for_training(project, cell), project.paths)
     return {name: (project.paths.model(cell) / name).read_bytes() for name in FILES}
+
+
+def train_or_exit(folder: Path, cell: str) -> dict[str, bytes] | int:
+    """The outs, or the exit status of a training that was told to stop."""
+    try:
+        return train(folder, cell)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+
+
+def stopped_after_each_step(folder: Path, cell: str, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, bytes] | int, int]:
+    """What a training ends with that is stopped by a signal after each step in turn and run again, and how often that was."""
+    original = loop.Run.__init__
+
+    def told_to_stop(run: loop.Run, *args: object) -> None:
+        original(run, *args)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop.Run, "__init__", told_to_stop)
+    stops = 0
+    while (ended := train_or_exit(folder, cell)) == 128 + signal.SIGTERM:
+        stops += 1
+    return ended, stops
 
 
 def set_recipe(folder: Path, **recipe: object) -> None:

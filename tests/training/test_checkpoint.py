@@ -1,6 +1,5 @@
 """Checkpoints: a training goes on to the bit after any interruption, and what cannot be read or written is told."""
 
-import os
 import resource
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 import torch
 from helpers.networks import fresh, installed
 from helpers.project import ROOT
-from helpers.training import FILES, cell_of, set_recipe, train
+from helpers.training import FILES, cell_of, set_recipe, stopped_after_each_step, train
 
 from dmtl.config import Project
 from dmtl.errors import UserError
@@ -32,27 +31,10 @@ def test_a_stop_at_any_step_changes_nothing(tiny: Path, monkeypatch: pytest.Monk
     cell = cell_of(tiny, method, "randomlabels")
     set_recipe(tiny, epochs=2, precision=precision)
     expected = train(tiny, cell)
-    original = loop.Run.__init__
-
-    def told_to_stop(run: loop.Run, *args: object) -> None:
-        original(run, *args)  # type: ignore[arg-type]
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(loop.Run, "__init__", told_to_stop)
-    stops = 0
-    while (ended := _train_or_exit(tiny, cell)) == 128 + signal.SIGTERM:
-        stops += 1
+    ended, stops = stopped_after_each_step(tiny, cell, monkeypatch)
     assert ended == expected
     assert stops == 4 * len(list(fresh(method).trainings()))  # two epochs of two batches, of each network
     assert not list((tiny / ".work" / "demo").glob("*/"))
-
-
-def _train_or_exit(folder: Path, cell: str) -> dict[str, bytes] | int:
-    """The outs, or the exit status of a training that was told to stop."""
-    try:
-        return train(folder, cell)
-    except SystemExit as stop:
-        return int(stop.code or 0)
 
 
 def test_a_killed_training_goes_on(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

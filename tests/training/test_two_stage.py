@@ -1,18 +1,16 @@
 """Two trainings inside a cell: the second begins from the first, leaves it as it is, and is gone on with to the bit."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from helpers.networks import batch_of, network
-from helpers.training import set_recipe
+from helpers.training import set_recipe, stopped_after_each_step, train, train_or_exit
 from lightning_fabric import Fabric
 
-from dmtl.config import NetworkConfig, Project, for_training
+from dmtl.config import NetworkConfig
 from dmtl.data.batch import Batch
 from dmtl.models.plain.network import PlainNetwork
 from dmtl.models.shared.method import Maps
@@ -22,7 +20,6 @@ from dmtl.training import checkpoint, loop
 from dmtl.training.epoch_losses import EpochLosses
 
 CELL = "nyud-randomlabels-mtl_baseline"
-FILES = ("model.safetensors", "history.json")
 
 
 class Continued(TwoStage, PlainNetwork):
@@ -59,30 +56,11 @@ def made(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> list[Continued]:
     return networks
 
 
-def _train(folder: Path, cell: str = CELL) -> list[bytes] | int:
-    """The outs, or the exit status of a training that was told to stop."""
-    project = Project(folder)
-    try:
-        loop.train(for_training(project, cell), project.paths)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return [(project.paths.model(cell) / name).read_bytes() for name in FILES]
-
-
 def test_a_stop_at_any_step_of_either_stage_changes_nothing(
     tiny: Path, made: list[Continued], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = _train(tiny)
-    original = loop.Run.__init__
-
-    def told_to_stop(run: loop.Run, *args: object) -> None:
-        original(run, *args)  # type: ignore[arg-type]
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(loop.Run, "__init__", told_to_stop)
-    stops = 0
-    while (ended := _train(tiny)) == 128 + signal.SIGTERM:
-        stops += 1
+    expected = train_or_exit(tiny, CELL)
+    ended, stops = stopped_after_each_step(tiny, CELL, monkeypatch)
     assert ended == expected
     assert stops == 2 * 4
     assert [one.begun for one in made] == [1, *[0] * 4, 1, *[0] * 4]  # where the second stage was come to, and nowhere else
@@ -99,7 +77,7 @@ def test_the_second_begins_from_the_trained_first_and_leaves_it_alone(
         seen.append({name: value.clone() for name, value in network.state_dict().items()})
 
     monkeypatch.setattr(Continued, "begin", begin)
-    _train(tiny)
+    train_or_exit(tiny, CELL)
     (at_begin,), after = seen, made[0].state_dict()
     first = [name for name in at_begin if name.startswith("first.")]
     assert len(first) * 2 == len(at_begin)
@@ -126,7 +104,7 @@ def test_a_teacher_that_is_killed_while_it_trains_goes_on(tiny: Path, monkeypatc
     """A checkpoint after every step; the process ends without a word in the teacher's last step, and in the student's first."""
     cell = "nyud-onelabel-teacher_control"
     set_recipe(tiny, epochs=2)
-    expected = _train(tiny, cell)
+    expected = train_or_exit(tiny, cell)
     monkeypatch.setattr(checkpoint, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(checkpoint, "COST_RATIO", 0)
     original, steps = EpochLosses.add, []
@@ -140,8 +118,8 @@ def test_a_teacher_that_is_killed_while_it_trains_goes_on(tiny: Path, monkeypatc
     monkeypatch.setattr(EpochLosses, "add", add)
     for _ in range(2):
         with pytest.raises(MemoryError):
-            _train(tiny, cell)
-    assert _train(tiny, cell) == expected
+            train_or_exit(tiny, cell)
+    assert train_or_exit(tiny, cell) == expected
     assert len(steps) == 8 + 2  # none but the two that were cut off is taken twice
 
 
@@ -152,9 +130,8 @@ def test_pseudo_labels_are_noted_by_epoch_and_are_no_part_of_the_loss(tiny: Path
     params["plain"]["teacher_control"] |= {"threshold": 0.1, "thresholds": {}}
     (tiny / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.setattr(Tracker, "log", lambda _, metrics, step: logged.update(metrics))
-    outs = _train(tiny, "nyud-onelabel-teacher_control")
-    assert isinstance(outs, list)
-    teacher, student = json.loads(outs[1])
+    outs = train(tiny, "nyud-onelabel-teacher_control")
+    teacher, student = json.loads(outs["history.json"])
     assert (teacher["network"], student["network"]) == ("teacher", "student")
     assert "figures" not in teacher
     assert set(student["figures"]) == {f"kept/{task}" for task in weights}
